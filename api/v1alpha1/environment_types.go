@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Stage is what an Environment is for.
+//
+// +kubebuilder:validation:Enum=production;staging;testing;integration;development
+type Stage string
+
+// The stages, from the one that customers use down.
+const (
+	StageProduction  Stage = "production"
+	StageStaging     Stage = "staging"
+	StageTesting     Stage = "testing"
+	StageIntegration Stage = "integration"
+	StageDevelopment Stage = "development"
+)
+
+// Class says on which side of a boundary an Environment stands.
+//
+// +kubebuilder:validation:Enum=Production;NonProduction
+type Class string
+
+// The two classes.
+const (
+	ClassProduction    Class = "Production"
+	ClassNonProduction Class = "NonProduction"
+)
+
+// Conditions of an Environment, beside Ready.
+const (
+	// ConditionComplete: at least one ManagementCluster and one Workload Cluster belong to
+	// the Environment (R12).
+	ConditionComplete = "Complete"
+	// ConditionDatacentersCovered: every datacenter of spec.datacenters has at least one
+	// ManagementCluster of the Environment (R10).
+	ConditionDatacentersCovered = "DatacentersCovered"
+	// ConditionSeparated: no crossing into or out of the Environment is open.
+	ConditionSeparated = "Separated"
+
+	ReasonComplete               = "Complete"               // members of both kinds exist
+	ReasonNoManagementCluster    = "NoManagementCluster"    // no ManagementCluster names the Environment
+	ReasonNoWorkloadCluster      = "NoWorkloadCluster"      // its ManagementClusters hold no Cluster
+	ReasonDatacentersCovered     = "DatacentersCovered"     // none is missing
+	ReasonDatacenterMissing      = "DatacenterMissing"      // the message names the datacenters
+	ReasonSeparated              = "Separated"              // no contested address is known
+	ReasonContestedAddresses     = "ContestedAddresses"     // an address belongs to two Environments
+	ReasonManagementClusterUnfit = "ManagementClusterUnfit" // a member is not Ready; the message names it
+)
+
+// EnvironmentSpec says what the Environment is.
+//
+// +kubebuilder:validation:XValidation:rule="self.stage != 'production' || !has(self.class) || self.class == 'Production'",message="class must be Production when stage is production",fieldPath=".class"
+// +kubebuilder:validation:XValidation:rule="oldSelf.stage != 'production' || self.stage == 'production'",message="stage of a production Environment is immutable: delete it and create another",fieldPath=".stage"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.class) || oldSelf.class != 'Production' || (has(self.class) && self.class == 'Production') || self.stage == 'production'",message="class Production cannot be lowered: delete the Environment and create another",fieldPath=".class"
+type EnvironmentSpec struct {
+	// stage is what the Environment is for.
+	// +required
+	Stage Stage `json:"stage,omitempty"`
+
+	// class says on which side of a boundary the Environment stands. When omitted it
+	// follows from stage: production is Production, every other stage NonProduction.
+	// A stage other than production may be raised to Production (a sealed Environment
+	// for restore tests); the class of a production stage cannot be lowered.
+	// +optional
+	Class Class `json:"class,omitempty"`
+
+	// datacenters where at least one ManagementCluster of this Environment must exist.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
+	Datacenters []string `json:"datacenters,omitempty"`
+
+	// customerNamespaces are the namespaces, on Management Clusters of this Environment,
+	// that hold customers' Clusters: a name, or a prefix followed by "*". When the
+	// Environment is NonProduction a new Cluster in one of them is refused, because
+	// customers' Clusters run under production Management Clusters only (R11). When
+	// omitted, nothing is refused for its namespace.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=2
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$|^[a-z0-9][a-z0-9-]*\*$`
+	CustomerNamespaces []string `json:"customerNamespaces,omitempty"`
+}
+
+// EnvironmentStatus is what Skott observes of the Environment.
+type EnvironmentStatus struct {
+	// conditions: Ready, Complete, DatacentersCovered, Separated.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// managementClusters is the number of ManagementClusters that name the Environment.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ManagementClusters *int32 `json:"managementClusters,omitempty"`
+
+	// workloadClusters is the number of Cluster API Clusters under them.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	WorkloadClusters *int32 `json:"workloadClusters,omitempty"`
+
+	// datacenters breaks both numbers down.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=256
+	Datacenters []DatacenterStatus `json:"datacenters,omitempty"`
+
+	// violations is the number of open crossings that touch the Environment.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Violations *int32 `json:"violations,omitempty"`
+}
+
+// DatacenterStatus counts the members of an Environment in one datacenter.
+type DatacenterStatus struct {
+	// name of the datacenter.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name,omitempty"`
+
+	// managementClusters of the Environment in this datacenter.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ManagementClusters *int32 `json:"managementClusters,omitempty"`
+
+	// workloadClusters of the Environment in this datacenter.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	WorkloadClusters *int32 `json:"workloadClusters,omitempty"`
+}
+
+// Environment is the unit of separation: every cluster belongs to exactly one.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,categories=skott,shortName=skenv
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="metadata.name must be at most 63 characters, as it is used as a label value"
+// +kubebuilder:printcolumn:name="Stage",type=string,JSONPath=`.spec.stage`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Separated",type=string,JSONPath=`.status.conditions[?(@.type=="Separated")].status`
+// +kubebuilder:printcolumn:name="Management",type=integer,JSONPath=`.status.managementClusters`
+// +kubebuilder:printcolumn:name="Workload",type=integer,JSONPath=`.status.workloadClusters`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=10
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Environment struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object's metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	// spec says what the Environment is.
+	// +required
+	Spec EnvironmentSpec `json:"spec,omitzero"`
+	// status is what Skott observes of it.
+	// +optional
+	Status EnvironmentStatus `json:"status,omitempty,omitzero"`
+}
+
+// EnvironmentList is a list of Environments.
+//
+// +kubebuilder:object:root=true
+type EnvironmentList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Environment `json:"items"`
+}
+
+// EffectiveClass is spec.class, or what follows from spec.stage when it is omitted.
+func (e *Environment) EffectiveClass() Class {
+	if e.Spec.Stage == StageProduction || e.Spec.Class == ClassProduction {
+		return ClassProduction
+	}
+	return ClassNonProduction
+}
+
+// GetConditions returns the conditions of the Environment.
+func (e *Environment) GetConditions() []metav1.Condition { return e.Status.Conditions }
+
+// SetConditions replaces the conditions of the Environment.
+func (e *Environment) SetConditions(c []metav1.Condition) { e.Status.Conditions = c }

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Role is what a cluster named by a ManagementCluster does.
+//
+// +kubebuilder:validation:Enum=Management;Ops
+type Role string
+
+// The roles.
+const (
+	// RoleManagement: runs Cluster API and creates Workload Clusters.
+	RoleManagement Role = "Management"
+	// RoleOps: runs Argo CD and the central view. Class Production for what leaves it.
+	RoleOps Role = "Ops"
+)
+
+// Conditions of a ManagementCluster, beside Ready.
+const (
+	// ConditionReachable: the API server answers with the given credentials.
+	ConditionReachable = "Reachable"
+	// ConditionClustersLabelled: every Cluster carries the labels of its ManagementCluster.
+	ConditionClustersLabelled = "ClustersLabelled"
+	// ConditionGuarded: the live proof was denied in the Management Cluster itself and in
+	// every Workload Cluster under it.
+	ConditionGuarded = "Guarded"
+
+	ReasonReachable              = "Reachable"              // the API server answered
+	ReasonUnreachable            = "Unreachable"            // it did not; the message says how
+	ReasonSecretNotFound         = "SecretNotFound"         // the Secret of spec.connection is missing
+	ReasonSecretKeyNotFound      = "SecretKeyNotFound"      // the Secret has no such key
+	ReasonInvalidKubeconfig      = "InvalidKubeconfig"      // the key holds no usable kubeconfig
+	ReasonUnauthorized           = "Unauthorized"           // the credentials are refused or expired
+	ReasonForbidden              = "Forbidden"              // the credentials lack a permission; the message names it
+	ReasonCertificateInvalid     = "CertificateInvalid"     // the serving certificate does not verify
+	ReasonEnvironmentNotFound    = "EnvironmentNotFound"    // spec.environmentRef names nothing
+	ReasonDuplicateAPIServer     = "DuplicateAPIServer"     // another ManagementCluster names the same API server
+	ReasonClusterAPINotServed    = "ClusterAPINotServed"    // cluster.x-k8s.io/v1beta2 is not served
+	ReasonClustersLabelled       = "ClustersLabelled"       // none is missing a label
+	ReasonClustersNotLabelled    = "ClustersNotLabelled"    // the message names them
+	ReasonGuarded                = "Guarded"                // every guard is proved
+	ReasonNotGuarded             = "NotGuarded"             // the message names the clusters
+	ReasonWaitingForConnection   = "WaitingForConnection"   // the first connection is under way
+	ReasonConnectionNotSupported = "ConnectionNotSupported" // the Secret asks for a way to connect that Skott refuses
+)
+
+// ManagementClusterSpec says which cluster it is, and how to reach it.
+//
+// +kubebuilder:validation:XValidation:rule="self.role == 'Ops' || has(self.environmentRef)",message="environmentRef is required when role is Management",fieldPath=".environmentRef"
+// +kubebuilder:validation:XValidation:rule="has(oldSelf.environmentRef) == has(self.environmentRef)",message="environmentRef is immutable: delete the ManagementCluster and create another",fieldPath=".environmentRef"
+// +kubebuilder:validation:XValidation:rule="self.role == oldSelf.role",message="role is immutable: delete the ManagementCluster and create another",fieldPath=".role"
+type ManagementClusterSpec struct {
+	// environmentRef names the Environment that the cluster, and every Cluster under it,
+	// belongs to. Immutable. It may be omitted for role Ops only, which then is a place of
+	// its own, of class Production for what leaves it.
+	// +optional
+	EnvironmentRef *EnvironmentReference `json:"environmentRef,omitempty"`
+
+	// datacenter the cluster stands in. Immutable.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="datacenter is immutable: delete the ManagementCluster and create another"
+	Datacenter string `json:"datacenter,omitempty"`
+
+	// role of the cluster. Immutable.
+	// +required
+	Role Role `json:"role,omitempty"`
+
+	// connection says how to reach the cluster: exactly one of its members.
+	// +required
+	Connection Connection `json:"connection,omitzero"`
+}
+
+// EnvironmentReference names an Environment.
+type EnvironmentReference struct {
+	// name of the Environment.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="environmentRef.name is immutable: delete the object and create another"
+	Name string `json:"name,omitempty"`
+}
+
+// Connection is a way to reach an API server.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.kubeconfigSecretRef), has(self.argoCDClusterSecretRef), has(self.inCluster)].filter(x, x).size() == 1",message="exactly one of kubeconfigSecretRef, argoCDClusterSecretRef, inCluster must be set"
+type Connection struct {
+	// kubeconfigSecretRef names a Secret in the Ops Cluster that holds a kubeconfig.
+	// +optional
+	KubeconfigSecretRef *KubeconfigSecretReference `json:"kubeconfigSecretRef,omitempty"`
+
+	// argoCDClusterSecretRef names a cluster Secret of Argo CD in the Ops Cluster
+	// (keys server and config).
+	// +optional
+	ArgoCDClusterSecretRef *SecretReference `json:"argoCDClusterSecretRef,omitempty"`
+
+	// inCluster: the cluster that the operator itself runs in.
+	// +optional
+	InCluster *InClusterConnection `json:"inCluster,omitempty"`
+}
+
+// InClusterConnection has no fields of its own.
+type InClusterConnection struct{}
+
+// SecretReference names a Secret.
+type SecretReference struct {
+	// namespace of the Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+	// name of the Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+}
+
+// KubeconfigSecretReference names a Secret and the key that holds a kubeconfig.
+type KubeconfigSecretReference struct {
+	SecretReference `json:",inline"`
+	// key of the Secret that holds the kubeconfig. When omitted it is "value", as in the
+	// Secrets of Cluster API.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Key string `json:"key,omitempty"`
+}
+
+// ManagementClusterStatus is what Skott observes of the cluster.
+type ManagementClusterStatus struct {
+	// conditions: Ready, Reachable, ClustersLabelled, Guarded.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// kubernetesVersion that the API server states.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
+
+	// clusterAPIVersions served for cluster.x-k8s.io.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	ClusterAPIVersions []string `json:"clusterAPIVersions,omitempty"`
+
+	// workloadClusters counts the Clusters under this cluster.
+	// +optional
+	WorkloadClusters *WorkloadClustersStatus `json:"workloadClusters,omitempty"`
+}
+
+// WorkloadClustersStatus counts Clusters.
+type WorkloadClustersStatus struct {
+	// total number of Clusters.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Total *int32 `json:"total,omitempty"`
+	// labelled ones carry the labels of their ManagementCluster.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Labelled *int32 `json:"labelled,omitempty"`
+	// guarded ones refused their last live proof.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Guarded *int32 `json:"guarded,omitempty"`
+}
+
+// ManagementCluster is one API server that Skott connects to: a Management Cluster, with
+// every Cluster API Cluster under it, or the Ops Cluster.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,categories=skott,shortName=skmc
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="metadata.name must be at most 63 characters, as it is used as a label value"
+// +kubebuilder:printcolumn:name="Environment",type=string,JSONPath=`.spec.environmentRef.name`
+// +kubebuilder:printcolumn:name="Datacenter",type=string,JSONPath=`.spec.datacenter`
+// +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.spec.role`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Guarded",type=string,JSONPath=`.status.conditions[?(@.type=="Guarded")].status`
+// +kubebuilder:printcolumn:name="Clusters",type=integer,JSONPath=`.status.workloadClusters.total`
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.kubernetesVersion`,priority=10
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=10
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type ManagementCluster struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object's metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	// spec says which cluster it is.
+	// +required
+	Spec ManagementClusterSpec `json:"spec,omitzero"`
+	// status is what Skott observes of it.
+	// +optional
+	Status ManagementClusterStatus `json:"status,omitempty,omitzero"`
+}
+
+// ManagementClusterList is a list of ManagementClusters.
+//
+// +kubebuilder:object:root=true
+type ManagementClusterList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ManagementCluster `json:"items"`
+}
+
+// EnvironmentName is the Environment named by the spec, or "" for an Ops Cluster without one.
+func (m *ManagementCluster) EnvironmentName() string {
+	if m.Spec.EnvironmentRef == nil {
+		return ""
+	}
+	return m.Spec.EnvironmentRef.Name
+}
+
+// GetConditions returns the conditions of the ManagementCluster.
+func (m *ManagementCluster) GetConditions() []metav1.Condition { return m.Status.Conditions }
+
+// SetConditions replaces the conditions of the ManagementCluster.
+func (m *ManagementCluster) SetConditions(c []metav1.Condition) { m.Status.Conditions = c }
