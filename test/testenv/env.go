@@ -1,0 +1,186 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// parallelStarts is how many kube-apiservers start at the same time: starting is bound by the CPU.
+const parallelStarts = 2
+
+// Env is one etcd and the API servers on it.
+type Env struct {
+	// Binaries are the programs in use.
+	Binaries Binaries
+
+	dir      string
+	detached bool
+	etcd     *process
+	etcdURL  string
+
+	mu      sync.Mutex
+	servers map[string]*Server // nil while a server is being started
+}
+
+// Option changes how an environment is started.
+type Option func(*Env)
+
+// Detached leaves every process running after this program ends. StopAll ends them later. Without it the kernel kills
+// them with this program, however it dies.
+func Detached() Option {
+	return func(e *Env) { e.detached = true }
+}
+
+// Start finds the binaries and runs etcd with its data under dir; a dir on tmpfs is fastest. The context bounds the
+// start only. The caller must call Stop, and owns dir.
+func Start(ctx context.Context, dir string, options ...Option) (*Env, error) {
+	binaries, err := Find()
+	if err != nil {
+		return nil, err
+	}
+	// StopAll recognises our processes by this path on their command lines.
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot start an environment in %q: %w", dir, err)
+	}
+	e := &Env{Binaries: binaries, dir: dir, servers: map[string]*Server{}}
+	for _, option := range options {
+		option(e)
+	}
+	if err := e.startEtcd(ctx); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Env) startEtcd(ctx context.Context) error {
+	client, err := freePort()
+	if err != nil {
+		return err
+	}
+	peer, err := freePort()
+	if err != nil {
+		return err
+	}
+	data := filepath.Join(e.dir, "etcd")
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return fmt.Errorf("cannot start etcd: %w", err)
+	}
+	e.etcdURL = fmt.Sprintf("http://%s:%d", loopback, client)
+	peerURL := fmt.Sprintf("http://%s:%d", loopback, peer)
+	e.etcd = e.newProcess("etcd", e.Binaries.Etcd,
+		"--name=testenv",
+		"--data-dir="+data,
+		"--listen-client-urls="+e.etcdURL,
+		"--advertise-client-urls="+e.etcdURL,
+		"--listen-peer-urls="+peerURL,
+		"--initial-advertise-peer-urls="+peerURL,
+		"--initial-cluster=testenv="+peerURL,
+		"--unsafe-no-fsync=true",           // the data need not outlive the machine
+		"--quota-backend-bytes=4294967296", // large fleets share this etcd
+		"--log-level=warn",
+	)
+	return e.etcd.startReady(ctx, func(ctx context.Context) error {
+		return healthy(ctx, http.DefaultClient, e.etcdURL+"/health")
+	})
+}
+
+// NewServer starts a kube-apiserver and waits until it serves. It may be called from several goroutines.
+func (e *Env) NewServer(ctx context.Context, options Options) (*Server, error) {
+	// The name is reserved before any file is written: a running server rereads the files of its directory.
+	if !e.reserve(options.Name) {
+		return nil, fmt.Errorf("cannot start server %q: the name is taken", options.Name)
+	}
+	s, err := newServer(e, options)
+	if err == nil {
+		err = s.Restart(ctx)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err != nil {
+		delete(e.servers, options.Name)
+		return nil, err
+	}
+	e.servers[options.Name] = s
+	return s, nil
+}
+
+// reserve takes a name, unless it is taken.
+func (e *Env) reserve(name string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, taken := e.servers[name]; taken {
+		return false
+	}
+	e.servers[name] = nil
+	return true
+}
+
+// NewServers starts several servers, two at a time, and returns them in the order asked for.
+func (e *Env) NewServers(ctx context.Context, options ...Options) ([]*Server, error) {
+	servers := make([]*Server, len(options))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelStarts)
+	for i := range options {
+		group.Go(func() (err error) {
+			servers[i], err = e.NewServer(ctx, options[i])
+			return err
+		})
+	}
+	return servers, group.Wait()
+}
+
+// Stop ends every process of the environment, etcd last. The files stay.
+func (e *Env) Stop() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var errs []error
+	for _, s := range e.servers {
+		if s == nil {
+			continue // being started; its own failure stops it
+		}
+		errs = append(errs, s.StopClusterAPI(), s.Stop())
+	}
+	return errors.Join(append(errs, e.etcd.stop())...)
+}
+
+// Dir is the directory the environment keeps its files in.
+func (e *Env) Dir() string { return e.dir }
+
+// newProcess places the files of a process in the environment's directory.
+func (e *Env) newProcess(name, binary string, args ...string) *process {
+	return &process{
+		name:     name,
+		binary:   binary,
+		args:     args,
+		logFile:  filepath.Join(e.dir, "logs", name+".log"),
+		pidFile:  filepath.Join(e.dir, pidDir, name+".pid"),
+		detached: e.detached,
+	}
+}
+
+// healthy is nil when a GET of url answers 200.
+func healthy(ctx context.Context, client *http.Client, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close() //nolint:errcheck // only read
+	body, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s: %s", url, response.Status, body)
+	}
+	return nil
+}

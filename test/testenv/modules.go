@@ -1,0 +1,217 @@
+package testenv
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+)
+
+// Module names the CRDs of one project inside its Go module. Reading them there keeps them exactly as published, and
+// keeps copies of other people's files out of this repository.
+type Module struct {
+	// Path and Version name the module for the module proxy.
+	Path, Version string
+	// Sum is the expected h1 hash of the module's content.
+	Sum string
+	// Files are globs inside the module. Each must match.
+	Files []string
+	// Labels are added to every CRD.
+	Labels map[string]string
+}
+
+// contractLabels tell Cluster API which version of a CRD speaks which version of its contract.
+var contractLabels = map[string]string{
+	"cluster.x-k8s.io/provider": "cluster-api",
+	"cluster.x-k8s.io/v1beta1":  "v1beta1",
+	"cluster.x-k8s.io/v1beta2":  "v1beta2",
+}
+
+// The modules whose kinds Skott reads or guards.
+var (
+	// Velero is backup and restore.
+	Velero = Module{
+		Path:    "github.com/vmware-tanzu/velero",
+		Version: "v1.18.3",
+		Sum:     "h1:9uwN5yxTWQl9PsF5ljX4xiG+7VIq3I9mxOQ0DyyZ31A=",
+		Files:   []string{"config/crd/v1/bases/*.yaml"},
+	}
+	// Snapshots are the CSI volume snapshots and volume group snapshots.
+	Snapshots = Module{
+		Path:    "github.com/kubernetes-csi/external-snapshotter/client/v8",
+		Version: "v8.6.0",
+		Sum:     "h1:FtGewu2k6HWw6evLGXY8JqUZ9eHpti1kd3e4amj+ilA=",
+		Files:   []string{"config/crd/*snapshot*.yaml"},
+	}
+	// CloudNativePG is the PostgreSQL operator.
+	CloudNativePG = Module{
+		Path:    "github.com/cloudnative-pg/cloudnative-pg",
+		Version: "v1.30.0",
+		Sum:     "h1:fnhVq44xXx97MNiuvJsPrX1vSjYbgdyBK5MSGfdHdp0=",
+		Files:   []string{"config/crd/bases/*.yaml"},
+	}
+	// BarmanCloud holds the object stores of CloudNativePG's backup plugin.
+	BarmanCloud = Module{
+		Path:    "github.com/cloudnative-pg/plugin-barman-cloud",
+		Version: "v0.14.0",
+		Sum:     "h1:kpTo7egntRIM15hvo0xtOj07wyjj23jcz/Co0KfzC7s=",
+		Files:   []string{"config/crd/bases/*.yaml"},
+	}
+	// ExternalSecrets holds SecretStore and ClusterSecretStore only: the others name no address.
+	ExternalSecrets = Module{
+		Path:    "github.com/external-secrets/external-secrets",
+		Version: "v1.3.2",
+		Sum:     "h1:u2J8RjlHIeF0oZCqtl92adI/uZWUwOesJIDkfql6LqQ=",
+		Files:   []string{"config/crds/bases/external-secrets.io_*secretstores.yaml"},
+	}
+	// ArgoCD is Application, ApplicationSet and AppProject.
+	ArgoCD = Module{
+		Path:    "github.com/argoproj/argo-cd/v3",
+		Version: "v3.5.1",
+		Sum:     "h1:jtwPLEFX9mNj3jSq88ugFcScGnOZVs2DWaXFuZxrRT8=",
+		Files:   []string{"manifests/crds/*-crd.yaml"},
+	}
+	// ClusterAPI holds the core CRDs, with contract labels and without conversion. StartClusterAPI installs them
+	// itself; install them alone only where no manager runs.
+	ClusterAPI = Module{
+		Path:    "sigs.k8s.io/cluster-api",
+		Version: "v1.14.2",
+		Sum:     "h1:o3GFNaeNFAOEEMpDPfhCK+2CjmV6gtQ8yLEcUwCg7bA=",
+		Files:   []string{"core/config/crd/bases/*.yaml"},
+		Labels:  contractLabels,
+	}
+)
+
+// Modules returns every module of the table.
+func Modules() []Module {
+	return []Module{Velero, Snapshots, CloudNativePG, BarmanCloud, ExternalSecrets, ArgoCD, ClusterAPI}
+}
+
+// CRDs downloads modules, unless the module cache has them, and reads their CRDs.
+func CRDs(ctx context.Context, modules ...Module) ([]*unstructured.Unstructured, error) {
+	dirs, err := download(ctx, modules)
+	if err != nil {
+		return nil, err
+	}
+	var crds []*unstructured.Unstructured
+	for i, module := range modules {
+		objects, err := readManifests(dirs[i], module.Files...)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the CRDs of %s: %w", module.Path, err)
+		}
+		for _, object := range objects {
+			if object.GetKind() != "CustomResourceDefinition" {
+				continue
+			}
+			object.SetLabels(merge(object.GetLabels(), module.Labels))
+			crds = append(crds, object)
+		}
+	}
+	return crds, nil
+}
+
+// download returns the directory of each module, after comparing its hash with the table.
+func download(ctx context.Context, modules []Module) ([]string, error) {
+	outside, err := os.MkdirTemp("", "testenv-")
+	if err != nil {
+		return nil, fmt.Errorf("cannot download modules: %w", err)
+	}
+	defer os.RemoveAll(outside) //nolint:errcheck // empty
+	args := []string{"mod", "download", "-json"}
+	for _, module := range modules {
+		args = append(args, module.Path+"@"+module.Version)
+	}
+	// Outside any module and workspace, so that neither our go.mod nor a vendor flag has a say.
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = outside
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, runErr := cmd.Output() // an error of one module is in its JSON
+	var dirs []string
+	for decoder := json.NewDecoder(bytes.NewReader(stdout)); ; {
+		var got struct{ Path, Version, Error, Dir, Sum string }
+		if err := decoder.Decode(&got); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("cannot download modules: %w", err)
+		}
+		want := modules[min(len(dirs), len(modules)-1)]
+		switch {
+		case got.Error != "":
+			return nil, fmt.Errorf("cannot download %s@%s: %s", got.Path, got.Version, got.Error)
+		case got.Path != want.Path || got.Version != want.Version:
+			return nil, fmt.Errorf("cannot download %s@%s: got %s@%s", want.Path, want.Version, got.Path, got.Version)
+		case got.Sum != want.Sum:
+			return nil, fmt.Errorf("cannot use %s@%s: its hash is %s, not %s", got.Path, got.Version, got.Sum, want.Sum)
+		}
+		dirs = append(dirs, got.Dir)
+	}
+	if runErr != nil || len(dirs) != len(modules) {
+		return nil, fmt.Errorf("cannot download modules: %v: %s", runErr, stderr.Bytes())
+	}
+	return dirs, nil
+}
+
+// readManifests reads every YAML document of the files that match globs under dir.
+func readManifests(dir string, globs ...string) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	for _, glob := range globs {
+		files, err := filepath.Glob(filepath.Join(dir, glob))
+		if err != nil {
+			return nil, err
+		}
+		if len(files) == 0 {
+			return nil, fmt.Errorf("%q matches no file in the module", glob)
+		}
+		slices.Sort(files)
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				return nil, err
+			}
+			decoded, err := decodeManifests(content)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", filepath.Base(file), err)
+			}
+			objects = append(objects, decoded...)
+		}
+	}
+	return objects, nil
+}
+
+// decodeManifests splits YAML into objects. Empty documents are left out.
+func decodeManifests(content []byte) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	for decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096); ; {
+		object := &unstructured.Unstructured{}
+		if err := decoder.Decode(&object.Object); errors.Is(err, io.EOF) {
+			return objects, nil
+		} else if err != nil {
+			return nil, err
+		}
+		if len(object.Object) > 0 {
+			objects = append(objects, object)
+		}
+	}
+}
+
+// merge returns base with more on top.
+func merge(base, more map[string]string) map[string]string {
+	merged := map[string]string{}
+	for _, m := range []map[string]string{base, more} {
+		for key, value := range m {
+			merged[key] = value
+		}
+	}
+	return merged
+}
