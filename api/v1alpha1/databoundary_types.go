@@ -61,6 +61,7 @@ type EnvironmentSelector struct {
 	// +kubebuilder:validation:MaxItems=128
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
 	Environments []string `json:"environments,omitempty"`
 
 	// selector over the labels of Environments.

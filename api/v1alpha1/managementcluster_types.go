@@ -81,6 +81,7 @@ type EnvironmentReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="environmentRef.name is immutable: delete the object and create another"
 	Name string `json:"name,omitempty"`
 }
