@@ -4,7 +4,10 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -86,7 +89,7 @@ var _ = Describe("A server", func() {
 
 	It("answers nothing while paused", func(ctx SpecContext) {
 		impatient := cluster.Config()
-		impatient.Timeout = 500 * 1e6 // 500 ms
+		impatient.Timeout = 500 * time.Millisecond
 		Expect(cluster.Pause()).To(Succeed())
 		_, err := clientset(impatient).Discovery().ServerVersion()
 		Expect(cluster.Resume()).To(Succeed())
@@ -130,8 +133,25 @@ var _ = Describe("A server", func() {
 		c := clientset(cluster.Config())
 		Eventually(func() error {
 			return createConfigMap(ctx, c, "leak", map[string]string{"bucket": "s3://production"})
-		}).WithTimeout(30 * 1e9).Should(MatchError(ContainSubstring("bucket s3://production is production's")))
+		}).WithTimeout(30 * time.Second).Should(MatchError(ContainSubstring("bucket s3://production is production's")))
 		Expect(createConfigMap(ctx, c, "clean", map[string]string{"bucket": "s3://staging"})).To(Succeed())
+	})
+
+	It("serves the CRDs of every module of the table", func(ctx SpecContext) {
+		others := slices.DeleteFunc(testenv.Modules(), func(m testenv.Module) bool { return m.Path == testenv.ClusterAPI.Path })
+		crds, err := testenv.CRDs(ctx, others...)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(cluster.Install(ctx, crds...)).To(Succeed())
+		Expect(env.Kubectl(ctx, cluster, "get", "backupstoragelocations,volumesnapshotcontents,objectstores.barmancloud.cnpg.io,"+
+			"clusters.postgresql.cnpg.io,clustersecretstores,secretstores,applications.argoproj.io", "-A", "-o", "name")).
+			NotTo(ContainSubstring("doesn't have a resource type"))
+	})
+
+	It("refuses a module whose content is not the expected one", func(ctx SpecContext) {
+		changed := testenv.BarmanCloud
+		changed.Sum = testenv.Velero.Sum
+		_, err := testenv.CRDs(ctx, changed)
+		Expect(err).To(MatchError(ContainSubstring("its hash is " + testenv.BarmanCloud.Sum)))
 	})
 
 	It("says why it cannot start, and leaves the name free", func(ctx SpecContext) {
@@ -154,6 +174,38 @@ var _ = Describe("A server", func() {
 		Expect(output).To(Equal("namespace/typed created\n"))
 	})
 })
+
+// listeners returns the addresses each process of the environment accepts TCP connections on, as the kernel has them.
+func listeners() map[string][]string {
+	sockets := map[string]string{} // by "socket:[inode]"
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		content, err := os.ReadFile(table)
+		Expect(err).NotTo(HaveOccurred())
+		for line := range strings.Lines(string(content)) {
+			if fields := strings.Fields(line); fields[3] == "0A" { // LISTEN
+				address, _, _ := strings.Cut(fields[1], ":")
+				sockets["socket:["+fields[9]+"]"] = address
+			}
+		}
+	}
+	found := map[string][]string{}
+	files, err := filepath.Glob(filepath.Join(env.Dir(), "pids", "*.pid"))
+	Expect(err).NotTo(HaveOccurred())
+	for _, file := range files {
+		pid, err := os.ReadFile(file)
+		Expect(err).NotTo(HaveOccurred())
+		name := strings.TrimSuffix(filepath.Base(file), ".pid")
+		descriptors, err := filepath.Glob(filepath.Join("/proc", strings.TrimSpace(string(pid)), "fd", "*"))
+		Expect(err).NotTo(HaveOccurred())
+		for _, descriptor := range descriptors {
+			target, _ := os.Readlink(descriptor) // it may have been closed meanwhile
+			if address, ok := sockets[target]; ok {
+				found[name] = append(found[name], address)
+			}
+		}
+	}
+	return found
+}
 
 // policy forbids ConfigMaps that name the bucket of the ObjectStore "production".
 const policy = `
@@ -201,6 +253,15 @@ var _ = Describe("Cluster API", Ordered, func() {
 			"-o", "jsonpath={.spec.infrastructureRef.apiVersion}")).To(HaveSuffix("infrastructure.cluster.x-k8s.io/v1"))
 	})
 
+	It("listens on loopback only, as every process here does", func() {
+		listening := listeners()
+		Expect(listening).To(HaveKeyWithValue("capi-core-hub", HaveLen(3))) // webhooks, health, diagnostics
+		Expect(listening).To(HaveKeyWithValue("kube-apiserver-hub", HaveLen(1)))
+		for name, addresses := range listening {
+			Expect(addresses).To(HaveEach("0100007F"), name) // 127.0.0.1, as the kernel writes it
+		}
+	})
+
 	It("refuses a Cluster that describes nothing, by its own webhook", func(ctx SpecContext) {
 		output, err := env.KubectlInput(ctx, hub,
 			`{"apiVersion":"cluster.x-k8s.io/v1beta2","kind":"Cluster","metadata":{"name":"empty"},"spec":{"paused":false}}`,
@@ -215,7 +276,7 @@ var _ = Describe("Cluster API", Ordered, func() {
 			return env.Kubectl(ctx, hub, "get", "clusters.v1beta2.cluster.x-k8s.io", "-n", "fleet", "late",
 				"-o", `jsonpath={.status.conditions[?(@.type=="RemoteConnectionProbe")].status}`)
 		}
-		Consistently(probe).WithTimeout(2 * 1e9).ShouldNot(Equal("True"))
+		Consistently(probe).WithTimeout(2 * time.Second).ShouldNot(Equal("True"))
 		Expect(hub.WriteKubeconfig(ctx, "fleet", "late", cluster.Kubeconfig())).To(Succeed())
 		Expect(hub.WaitProvisioned(ctx, "fleet", "late")).To(Succeed())
 	})

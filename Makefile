@@ -1,0 +1,145 @@
+# Everything here needs Go and make only. Third-party programs are built from the Go module proxy into bin/, at the
+# versions in hack/tools/go.mod (control planes), hack/gen/go.mod (generators) and hack/lint/go.mod (linter).
+
+BIN := $(CURDIR)/bin
+
+# No program here needs C, so a machine without a C compiler builds the same ones.
+GO_BUILD := CGO_ENABLED=0 go build
+
+# The integration suites share two or so cores with the control planes they start, so packages run one at a time.
+INTEGRATION_FLAGS ?= -p 1 -timeout 30m
+BENCH ?= .
+BENCH_TIME ?= 1s
+# demo-up, demo-down and demo keep their files here.
+export SKOTT_DEMO_DIR ?= $(CURDIR)/.demo
+
+# Expanded in recipes only, so that "make help" does not wait for Go.
+UNIT_PACKAGES = $$(go list ./... | grep -v /test/)
+GO_DIRS = $$(go list -f '{{.Dir}}' ./...)
+GEN = go tool -modfile=hack/gen/go.mod
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this text.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Development
+
+.PHONY: generate
+generate: ## Generate DeepCopy methods of the API types.
+	$(GEN) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: manifests
+manifests: ## Generate CRDs into config/crd/bases. RBAC is written by hand.
+	$(GEN) controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd/bases
+
+.PHONY: fmt
+fmt: ## Format all Go code.
+	gofmt -w $(GO_DIRS)
+
+.PHONY: vet
+vet: ## Check formatting and run go vet.
+	@unformatted=$$(gofmt -l $(GO_DIRS)); test -z "$$unformatted" || \
+		{ echo "not formatted, run \"make fmt\":"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+
+.PHONY: lint
+lint: vet $(BIN)/golangci-lint ## Run vet and golangci-lint.
+	$(BIN)/golangci-lint run
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in what the code reaches (asks vuln.go.dev).
+	$(GEN) govulncheck ./...
+
+.PHONY: verify
+verify: generate manifests ## Fail when generated files differ from the committed ones.
+	@changed=$$(git status --porcelain -- 'api/**/zz_generated.*' config/crd/bases); test -z "$$changed" || \
+		{ echo "generated files are out of date, commit them:"; echo "$$changed"; \
+		git --no-pager diff -- 'api/**/zz_generated.*' config/crd/bases; exit 1; }
+
+##@ Test
+
+.PHONY: test
+test: vet test-unit test-integration ## Run all tests.
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need no control plane.
+	go test $(UNIT_PACKAGES)
+
+.PHONY: test-integration
+test-integration: tools ## Run the suites against real control planes on loopback.
+	go test $(INTEGRATION_FLAGS) ./test/...
+
+.PHONY: bench
+bench: tools ## Run benchmarks; BENCH selects by regular expression.
+	go test -p 1 -timeout 60m -run '^$$' -bench '$(BENCH)' -benchtime $(BENCH_TIME) -benchmem ./...
+
+##@ Demo
+
+.PHONY: demo
+demo: tools ## Show a crossing before and after Skott guards, then clean up.
+	go run ./test/demo run
+
+.PHONY: demo-up
+demo-up: tools ## Start the demo fleet and leave it running.
+	go run ./test/demo up
+
+.PHONY: demo-down
+demo-down: ## Stop what demo-up started.
+	go run ./test/demo down
+
+##@ Build
+
+.PHONY: build
+build: ## Build the commands into bin/: manager and the kubectl plugin.
+	$(GO_BUILD) -trimpath -ldflags '-s -w' -o $(BIN)/ ./cmd/...
+
+.PHONY: build-installer
+build-installer: manifests $(BIN)/kubectl ## Write dist/install.yaml, everything Skott needs in one file.
+	@mkdir -p dist
+	$(BIN)/kubectl kustomize config/default > dist/install.yaml
+
+.PHONY: clean
+clean: ## Remove what was built, except the tools, which take long to build.
+	rm -rf dist $(BIN)/manager $(BIN)/kubectl-skott
+
+##@ Tools
+
+TOOLS := kube-apiserver etcd kubectl capi-core
+
+.PHONY: tools
+tools: $(TOOLS:%=$(BIN)/%) ## Build control plane binaries that are missing or older than hack/tools/go.mod.
+
+# Clients compare versions with the server's, which the linker sets as upstream's own build does.
+K8S_VERSION = $$(go list -C hack/tools -m -f '{{.Version}}' k8s.io/kubernetes)
+VERSION_PACKAGE := k8s.io/component-base/version
+BUILD_K8S = version=$(K8S_VERSION) && minor=$${version\#v1.} && $(GO_BUILD) -C hack/tools -ldflags "-s -w \
+	-X $(VERSION_PACKAGE).gitVersion=$$version -X $(VERSION_PACKAGE).gitMajor=1 \
+	-X $(VERSION_PACKAGE).gitMinor=$${minor%%.*}" -o $@
+
+$(BIN)/kube-apiserver $(BIN)/kubectl: hack/tools/go.mod
+	$(BUILD_K8S) k8s.io/kubernetes/cmd/$(@F)
+
+$(BIN)/etcd: hack/tools/go.mod
+	$(GO_BUILD) -C hack/tools -ldflags '-s -w' -o $@ go.etcd.io/etcd/server/v3
+
+# The manager has no flag for the address of its webhook server and listens on every one. It is therefore built with
+# a copy of controller-runtime in which that address defaults to loopback. Copy and patch exist only while it builds.
+CAPI_SRC := $(BIN)/src
+$(BIN)/capi-core: hack/tools/go.mod
+	rm -rf $(CAPI_SRC) && mkdir -p $(CAPI_SRC)
+	go mod download -C hack/tools sigs.k8s.io/controller-runtime
+	cp -r "$$(go list -C hack/tools -m -f '{{.Dir}}' sigs.k8s.io/controller-runtime)" $(CAPI_SRC)/controller-runtime
+	chmod -R u+w $(CAPI_SRC)
+	sed -i 's/^func (o \*Options) setDefaults() {$$/&\n\tif o.Host == "" { o.Host = "127.0.0.1" }/' \
+		$(CAPI_SRC)/controller-runtime/pkg/webhook/server.go
+	grep -q 'o.Host = "127.0.0.1"' $(CAPI_SRC)/controller-runtime/pkg/webhook/server.go
+	cp hack/tools/go.mod $(CAPI_SRC)/tools.mod && cp hack/tools/go.sum $(CAPI_SRC)/tools.sum
+	go mod edit -replace sigs.k8s.io/controller-runtime=$(CAPI_SRC)/controller-runtime $(CAPI_SRC)/tools.mod
+	$(GO_BUILD) -C hack/tools -modfile=$(CAPI_SRC)/tools.mod -ldflags '-s -w' -o $@ sigs.k8s.io/cluster-api/core
+	rm -rf $(CAPI_SRC)
+
+$(BIN)/golangci-lint: hack/lint/go.mod
+	$(GO_BUILD) -C hack/lint -ldflags '-s -w' -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
