@@ -55,8 +55,8 @@ func (s *Server) StopClusterAPI() error {
 	return s.capi.process.stop()
 }
 
-// installClusterAPI writes the manager's certificate and applies its manifests. The webhooks are called only when
-// their kinds are written, so they may be installed before the manager runs.
+// installClusterAPI chooses the manager's ports, writes its certificate and applies its manifests. The webhooks are
+// called only when their kinds are written, so they may be installed before the manager runs.
 func (s *Server) installClusterAPI(ctx context.Context) (*clusterAPI, error) {
 	capi := &clusterAPI{}
 	diagnostics := 0
@@ -70,36 +70,7 @@ func (s *Server) installClusterAPI(ctx context.Context) (*clusterAPI, error) {
 	if err := s.writeServing(certificates); err != nil {
 		return nil, err
 	}
-	dirs, err := download(ctx, []Module{ClusterAPI})
-	if err != nil {
-		return nil, err
-	}
-	crds, err := CRDs(ctx, ClusterAPI)
-	if err != nil {
-		return nil, err
-	}
-	for _, crd := range crds {
-		if err := s.convertThrough(crd, capi.webhook); err != nil {
-			return nil, err
-		}
-	}
-	contracts, err := decodeManifests([]byte(contractCRDs))
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Install(ctx, append(crds, contracts...)...); err != nil {
-		return nil, err
-	}
-	webhooks, err := readManifests(dirs[0], "core/config/webhook/manifests.yaml")
-	if err != nil {
-		return nil, err
-	}
-	for _, configuration := range webhooks {
-		if err := s.admitThrough(configuration, capi.webhook); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.Apply(ctx, append(webhooks, namespace(clusterAPINamespace))...); err != nil {
+	if err := s.applyClusterAPI(ctx, capi.webhook); err != nil {
 		return nil, err
 	}
 	capi.process = s.env.newProcess("capi-core-"+s.name, s.env.Binaries.ClusterAPI,
@@ -117,6 +88,40 @@ func (s *Server) installClusterAPI(ctx context.Context) (*clusterAPI, error) {
 		"POD_NAME=capi-controller-manager", "POD_UID=00000000-0000-0000-0000-000000000001",
 	}
 	return capi, nil
+}
+
+// applyClusterAPI installs the core CRDs, the CRDs that stand for providers, and the webhooks, at a port.
+func (s *Server) applyClusterAPI(ctx context.Context, port int) error {
+	crds, err := CRDs(ctx, ClusterAPI)
+	if err != nil {
+		return err
+	}
+	for _, crd := range crds {
+		if err := s.convertThrough(crd, port); err != nil {
+			return err
+		}
+	}
+	contracts, err := decodeManifests([]byte(contractCRDs))
+	if err != nil {
+		return err
+	}
+	if err := s.Install(ctx, append(crds, contracts...)...); err != nil {
+		return err
+	}
+	dirs, err := download(ctx, []Module{ClusterAPI})
+	if err != nil {
+		return err
+	}
+	webhooks, err := readManifests(dirs[0], "core/config/webhook/manifests.yaml")
+	if err != nil {
+		return err
+	}
+	for _, configuration := range webhooks {
+		if err := s.admitThrough(configuration, port); err != nil {
+			return err
+		}
+	}
+	return s.Apply(ctx, append(webhooks, namespace(clusterAPINamespace))...)
 }
 
 // writeServing puts a serving certificate where webhook servers look for it.

@@ -2,5 +2,5 @@
 // kube-apiservers that share it under separate prefixes, and the Cluster API core manager, all as child processes that
 // listen on loopback only. It owns their ports, certificates, files and lifetimes, and it installs upstream CRDs read
 // from Go modules. It refuses to know what Skott is, and it depends neither on testing.T nor on Ginkgo, so the same
-// code serves suites, benchmarks and programs. A missing binary is an error, never a skip.
+// code serves suites, benchmarks and programs. A missing binary is an error, never a skip. It runs on Linux only.
 package testenv

@@ -39,8 +39,8 @@ func Detached() Option {
 	return func(e *Env) { e.detached = true }
 }
 
-// Start finds the binaries and runs etcd with its data under dir; a dir on tmpfs is fastest. The context bounds the
-// start only. The caller must call Stop, and owns dir.
+// Start finds the binaries and runs etcd with its data under dir, which must not hold an earlier environment; a dir on
+// tmpfs is fastest. The context bounds the start only. The caller must call Stop, and owns dir.
 func Start(ctx context.Context, dir string, options ...Option) (*Env, error) {
 	binaries, err := Find()
 	if err != nil {
@@ -71,6 +71,10 @@ func (e *Env) startEtcd(ctx context.Context) error {
 		return err
 	}
 	data := filepath.Join(e.dir, "etcd")
+	// Data of an earlier environment would name its ports and authorities, so it is of no use to this one.
+	if _, err := os.Stat(data); err == nil {
+		return fmt.Errorf("cannot start etcd: %q holds an earlier environment: end it with StopAll, then remove it", e.dir)
+	}
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return fmt.Errorf("cannot start etcd: %w", err)
 	}

@@ -281,6 +281,17 @@ var _ = Describe("Cluster API", Ordered, func() {
 		Expect(hub.WaitProvisioned(ctx, "fleet", "late")).To(Succeed())
 	})
 
+	It("runs again after a stop, with a rotated kubeconfig", func(ctx SpecContext) {
+		config, err := cluster.ConfigFor("capi", "system:masters")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(hub.StopClusterAPI()).To(Succeed())
+		Expect(hub.WriteKubeconfig(ctx, "fleet", "late", testenv.KubeconfigFor("late", config))).To(Succeed())
+		Expect(hub.StartClusterAPI(ctx)).To(Succeed())
+		Eventually(func() ([]byte, error) { return os.ReadFile(cluster.AuditLog()) }).WithTimeout(30 * time.Second).
+			Should(ContainSubstring(`"username":"capi"`))
+		Expect(hub.WaitProvisioned(ctx, "fleet", "late")).To(Succeed())
+	})
+
 	It("lets a cluster go", func(ctx SpecContext) {
 		Expect(hub.UnregisterWorkload(ctx, "fleet", "one")).To(Succeed())
 		Expect(env.Kubectl(ctx, hub, "get", "clusters,realclusters,realcontrolplanes,secrets", "-n", "fleet", "-o", "name")).
@@ -297,6 +308,8 @@ var _ = Describe("StopAll", func() {
 		Expect(err).NotTo(HaveOccurred())
 		server, err := left.NewServer(ctx, testenv.Options{Name: "left"})
 		Expect(err).NotTo(HaveOccurred())
+		_, err = testenv.Start(ctx, dir)
+		Expect(err).To(MatchError(ContainSubstring("holds an earlier environment")))
 		By("planting the number of a process that is not ours")
 		Expect(os.WriteFile(filepath.Join(dir, "pids", "other.pid"), []byte("1\n"), 0o600)).To(Succeed())
 		Expect(testenv.StopAll(dir)).To(MatchError(ContainSubstring("1 is no process of ours")))
