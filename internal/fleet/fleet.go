@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+// Fleet is every engaged ManagementCluster with the Clusters under it.
+type Fleet struct {
+	options Options
+	// started tells Clusters that were labelled by an earlier process from new ones.
+	started time.Time
+	desire  atomic.Pointer[func(Cluster) (Desired, bool)]
+	claims  claims
+
+	mu      sync.Mutex
+	members map[string]*member
+}
+
+// New returns a Fleet without members.
+func New(options Options) *Fleet {
+	options.Namespace = cmp.Or(options.Namespace, "skott-system")
+	options.CanaryInterval = cmp.Or(options.CanaryInterval, time.Minute)
+	options.ProbeInterval = cmp.Or(options.ProbeInterval, 10*time.Second)
+	options.Timeout = cmp.Or(options.Timeout, 10*time.Second)
+	if options.Observer == nil {
+		options.Observer = silent{}
+	}
+	return &Fleet{
+		options: options,
+		started: time.Now(),
+		claims:  claims{byUID: map[types.UID][]claim{}},
+		members: map[string]*member{},
+	}
+}
+
+// Engage makes a target a member, or changes one. It returns at once. Other credentials or
+// another server reconnect it; another Environment, stage or datacenter changes labels.
+// The context gives the logger only.
+func (f *Fleet) Engage(ctx context.Context, t Target) error {
+	if t.Name == "" || t.Config == nil {
+		return errors.New("cannot engage: the target has no name or no configuration")
+	}
+	if t.Config.ExecProvider != nil || t.Config.AuthProvider != nil {
+		return errors.New("cannot engage: credentials that run a program are not supported")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m, ok := f.members[t.Name]; ok {
+		m.retarget(t)
+		return nil
+	}
+	log := logr.FromContextOrDiscard(ctx).WithValues("managementCluster", t.Name)
+	m := newMember(f, t)
+	f.members[t.Name] = m
+	go m.run(ctrllog.IntoContext(context.Background(), log))
+	return nil
+}
+
+// Disengage ends everything that belongs to a member and waits for it. The guards in its
+// clusters stay, and keep refusing.
+func (f *Fleet) Disengage(name string) {
+	f.mu.Lock()
+	m, ok := f.members[name]
+	delete(f.members, name)
+	f.mu.Unlock()
+	if !ok {
+		return
+	}
+	m.end()
+	f.options.Observer.Changed()
+}
+
+// Close disengages every member, all at a time.
+func (f *Fleet) Close() {
+	var all sync.WaitGroup
+	f.mu.Lock()
+	for name := range f.members {
+		all.Go(func() { f.Disengage(name) })
+	}
+	f.mu.Unlock()
+	all.Wait()
+}
+
+// Publish replaces the function that says what a cluster must hold, and wakes every guard
+// loop. False means that nothing is known for the cluster yet; it then is left as it is. The
+// function is called from many goroutines and should only look up. A cluster is asked for
+// again when its Namespaces change.
+func (f *Fleet) Publish(desire func(Cluster) (Desired, bool)) {
+	f.desire.Store(&desire)
+	f.wakeAll()
+}
+
+// State is what is known of every member, sorted by name.
+func (f *Fleet) State() []Member {
+	members := f.all()
+	result := make([]Member, 0, len(members))
+	for _, m := range members {
+		result = append(result, m.snapshot())
+	}
+	return result
+}
+
+// all returns the members sorted by name.
+func (f *Fleet) all() []*member {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	result := make([]*member, 0, len(f.members))
+	for _, m := range f.members {
+		result = append(result, m)
+	}
+	slices.SortFunc(result, func(a, b *member) int { return cmp.Compare(a.name, b.name) })
+	return result
+}
+
+func (f *Fleet) desired(c Cluster) (Desired, bool) {
+	desire := f.desire.Load()
+	if desire == nil || *desire == nil {
+		return Desired{}, false
+	}
+	return (*desire)(c)
+}
+
+// wakeAll makes every member and every guard loop look again.
+func (f *Fleet) wakeAll() {
+	for _, m := range f.all() {
+		m.wake()
+		for _, s := range m.stations() {
+			s.wake()
+		}
+	}
+}
+
+// drop gives up the claims of a key; who takes its place has to hear of it.
+func (f *Fleet) drop(key string) {
+	if f.claims.drop(key) {
+		f.wakeAll()
+	}
+}
+
+// find returns the station with a key, or nil.
+func (f *Fleet) find(key string) *station {
+	for _, m := range f.all() {
+		for _, s := range m.stations() {
+			if s.key() == key {
+				return s
+			}
+		}
+	}
+	return nil
+}
+
+// silent is the Observer of who has none.
+type silent struct{}
+
+func (silent) Restored(string, string, string)            {}
+func (silent) CanaryAdmitted(string, string)              {}
+func (silent) Canary(string, string, bool, time.Duration) {}
+func (silent) Changed()                                   {}

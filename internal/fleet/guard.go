@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+)
+
+// Reasons of a GuardState beside those of the API.
+const (
+	reasonWaitingForRevision  = "WaitingForRevision"
+	reasonPoliciesNotServed   = "AdmissionPoliciesNotServed"
+	reasonApplyNotServed      = "ServerSideApplyNotServed"
+	reasonWaitingForCluster   = "WaitingForCluster"
+	reasonWaitingForKubeconf  = "WaitingForKubeconfig"
+	reasonGuardedUnderAnother = skottv1.ReasonDuplicateAPIServer
+)
+
+const (
+	backoffFirst = time.Second
+	backoffLast  = time.Minute
+	// passPause keeps a loop from running hot when somebody keeps undoing what it does.
+	passPause = 100 * time.Millisecond
+	// slow times CanaryInterval is how often a cluster that cannot be guarded is looked at.
+	slow = 5
+)
+
+// loop guards one API server. One goroutine runs it, and nothing of it is shared with
+// another cluster, so that a slow API server delays only itself.
+type loop struct {
+	station *station
+	link    *link
+	// given is the connection of Cluster API that the loop's own was made from; nil for a
+	// ManagementCluster itself, whose link does not end with the loop.
+	given       *rest.Config
+	fingerprint [sha256.Size]byte
+	cancel      context.CancelFunc
+	done        chan struct{}
+
+	// What follows belongs to the goroutine.
+	uid       types.UID
+	capable   bool
+	records   map[objectKey]record
+	applied   string // revision of which every object is in records
+	watch     *watch
+	nextProof time.Time
+	backoff   time.Duration
+}
+
+func newLoop(s *station, l *link) *loop {
+	return &loop{station: s, link: l, done: make(chan struct{}), records: map[objectKey]record{}}
+}
+
+func (l *loop) options() Options { return l.station.fleet.options }
+
+func (l *loop) run(ctx context.Context) {
+	defer close(l.done)
+	defer func() {
+		l.watch.wait()
+		if l.given != nil {
+			l.link.close()
+		}
+	}()
+	for {
+		next, err := l.pass(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			next = l.failed(ctx, err)
+		}
+		if pause(ctx, passPause) != nil {
+			return
+		}
+		timer := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-l.station.wakes:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// pass brings the cluster one step nearer to what is desired, and says when to look again
+// if nothing wakes the loop before.
+func (l *loop) pass(ctx context.Context) (time.Duration, error) {
+	if next, err := l.admit(ctx); err != nil || next > 0 {
+		return next, err
+	}
+	if found := l.watch.environments(); found != nil {
+		l.station.update(func(c *Cluster) { c.Namespaces = found })
+	}
+	desired, ok := l.station.fleet.desired(l.station.snapshot())
+	if !ok {
+		l.enter(Unknown, reasonWaitingForRevision, "nothing was computed for the cluster yet")
+		return l.options().CanaryInterval, nil
+	}
+	wrote, err := l.publish(ctx, desired)
+	if err != nil {
+		return 0, err
+	}
+	if doubted := l.station.takeDoubt(); !wrote && !doubted {
+		if left := time.Until(l.nextProof); left > 0 {
+			return left, nil
+		}
+	}
+	return l.prove(ctx, desired, wrote)
+}
+
+// admit finds out which API server this is, whether it is this loop's to guard, and
+// whether it can be guarded. A duration means: not now.
+func (l *loop) admit(ctx context.Context) (time.Duration, error) {
+	if l.uid == "" {
+		uid, err := l.link.clusterUID(ctx)
+		if err != nil {
+			return 0, err
+		}
+		l.uid = uid
+	}
+	l.station.update(func(c *Cluster) {
+		if c.UID != "" && c.UID != l.uid {
+			c.Guard = GuardState{Phase: Unknown} // another cluster under the same name
+		}
+		c.UID = l.uid
+	})
+	if owner := l.station.claim(l.uid); owner != l.station.snapshot().Key() {
+		l.applied = ""
+		l.station.follow(owner)
+		return l.options().ProbeInterval, nil
+	}
+	l.station.update(func(c *Cluster) { c.GuardedAs = "" })
+	if !l.capable {
+		if err := l.link.servesPolicies(ctx); apierrors.IsNotFound(err) {
+			l.enter(NotGuardable, reasonPoliciesNotServed, "the API server does not serve validatingadmissionpolicies of admissionregistration.k8s.io/v1")
+			return slow * l.options().CanaryInterval, nil
+		} else if err != nil {
+			return 0, err
+		}
+		l.capable = true
+	}
+	return 0, l.link.account.ensure(ctx, l.station.snapshot().Role != RoleWorkload)
+}
+
+// servesPolicies is NotFound when the API server cannot hold admission policies.
+func (l *link) servesPolicies(ctx context.Context) error {
+	resources := &metav1.APIResourceList{}
+	if err := l.discover(ctx, "/apis/"+kindPolicy.GroupVersion().String(), resources); err != nil {
+		return err
+	}
+	for _, r := range resources.APIResources {
+		if r.Kind == kindPolicy.Kind {
+			return nil
+		}
+	}
+	return apierrors.NewNotFound(kindPolicy.GroupVersion().WithResource("validatingadmissionpolicies").GroupResource(), "")
+}
+
+// publish makes the cluster hold what is desired. It says whether anything was written.
+func (l *loop) publish(ctx context.Context, d Desired) (bool, error) {
+	suspects := l.watch.suspects(l.records)
+	fresh := l.applied != d.Revision
+	if !fresh && len(suspects) == 0 {
+		return false, nil
+	}
+	objects, err := d.objects(l.options().GuardCRD)
+	if err != nil {
+		return false, err
+	}
+	if fresh {
+		l.applied = "" // until all of it is there
+		l.enter(Publishing, skottv1.ReasonPublishing, fmt.Sprintf("revision %q is under way", d.Revision))
+	}
+	wrote := fresh
+	wanted := make(map[objectKey]bool, len(objects))
+	for _, u := range objects {
+		key := keyOf(u)
+		wanted[key] = true
+		changed, err := l.write(ctx, u, suspects[key])
+		if err != nil {
+			return wrote, err
+		}
+		wrote = wrote || changed
+	}
+	maps.DeleteFunc(l.records, func(k objectKey, _ record) bool { return !wanted[k] })
+	maps.DeleteFunc(suspects, func(k objectKey, _ bool) bool { return wanted[k] })
+	if fresh || len(suspects) > 0 {
+		if err := prune(ctx, l.link.account.operator, l.records); err != nil {
+			return wrote, err
+		}
+	}
+	if l.watch == nil { // now that the kind Guard is served
+		if l.watch, err = startWatch(ctx, l.link.account.config, l.station.wake); err != nil {
+			return wrote, err
+		}
+	}
+	if fresh {
+		l.applied = d.Revision
+		l.station.update(func(c *Cluster) {
+			c.Guard.Revision = d.Revision
+			c.Guard.enter(Published, skottv1.ReasonPublished, fmt.Sprintf("revision %q is not proved yet", d.Revision))
+		})
+	}
+	return wrote, nil
+}
+
+// write applies one object unless it is there already.
+func (l *loop) write(ctx context.Context, u *unstructured.Unstructured, suspect bool) (bool, error) {
+	key := keyOf(u)
+	hash, err := hashOf(u)
+	if err != nil {
+		return false, err
+	}
+	old, known := l.records[key]
+	known = known && old.hash == hash
+	if known {
+		if !suspect {
+			return false, nil
+		}
+		live, err := getMetadata(ctx, l.link.account.operator, u.GroupVersionKind(), client.ObjectKeyFromObject(u))
+		if err != nil || !old.drifted(live) {
+			return false, err
+		}
+	}
+	live, err := applyObject(ctx, l.link.account.operator, u)
+	if err != nil {
+		return false, err
+	}
+	if key.kind == kindCRD.Kind {
+		if err := l.awaitEstablished(ctx, live); err != nil {
+			return false, err
+		}
+		if old.uid != live.GetUID() { // every Guard went with the old one
+			maps.DeleteFunc(l.records, func(k objectKey, _ record) bool { return k.kind == kindGuard.Kind })
+		}
+	}
+	l.records[key] = record{hash: hash, uid: live.GetUID(), generation: live.GetGeneration(), labels: u.GetLabels()}
+	if known {
+		ctrllog.FromContext(ctx).Info("Restored an object that was changed or deleted", "kind", key.kind, "name", key.name)
+		l.options().Observer.Restored(l.station.snapshot().Key(), key.kind, key.name)
+	}
+	return true, nil
+}
+
+// awaitEstablished waits until the kind of a CRD is served.
+func (l *loop) awaitEstablished(ctx context.Context, crd *unstructured.Unstructured) error {
+	if established(crd) {
+		return nil
+	}
+	live := crd.DeepCopy()
+	err := wait.PollUntilContextTimeout(ctx, passPause, l.options().Timeout, false, func(ctx context.Context) (bool, error) {
+		err := l.link.account.operator.Get(ctx, client.ObjectKeyFromObject(crd), live)
+		return err == nil && established(live), err
+	})
+	if err != nil {
+		return fmt.Errorf("cannot wait for CustomResourceDefinition %q: %w", crd.GetName(), err)
+	}
+	return nil
+}
+
+// prove sends the canaries and records what it shows.
+func (l *loop) prove(ctx context.Context, d Desired, wrote bool) (time.Duration, error) {
+	window := proofOtherwise
+	if wrote {
+		window = proofAfterWrite
+	}
+	key, observer := l.station.snapshot().Key(), l.options().Observer
+	p, err := prove(ctx, l.link.account.canary, d, window, func(family string, denied bool, took time.Duration) {
+		observer.Canary(key, family, denied, took)
+	})
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case len(p.admitted) > 0:
+		for _, family := range p.admitted {
+			observer.CanaryAdmitted(key, family)
+		}
+		l.enter(CanaryAdmitted, skottv1.ReasonCanaryAdmitted, "the API server admitted the canaries of "+strings.Join(slices.Sorted(slices.Values(p.admitted)), ", "))
+	case len(p.unanswered) > 0:
+		l.link.account.doubt() // perhaps its rights were taken away
+		l.enter(Published, skottv1.ReasonNotProved, "canaries were refused for another reason: "+strings.Join(p.unanswered, ", "))
+	case len(d.Canaries) == 0:
+		l.enter(Published, skottv1.ReasonNotProved, "there is no canary")
+	default:
+		l.backoff = 0
+		l.nextProof = time.Now().Add(l.options().CanaryInterval)
+		l.station.update(func(c *Cluster) {
+			c.Guard.ProvedRevision, c.Guard.ProvedAt = d.Revision, time.Now()
+			c.Guard.enter(Enforced, skottv1.ReasonEnforced, "")
+		})
+		return l.options().CanaryInterval, nil
+	}
+	l.nextProof = time.Time{}
+	return l.delay(), nil
+}
+
+// failed records an error and says when to try again.
+func (l *loop) failed(ctx context.Context, err error) time.Duration {
+	ctrllog.FromContext(ctx).V(1).Info("Failing to guard", "error", brief(err))
+	reason, message := classify(err)
+	switch {
+	case apierrors.IsUnsupportedMediaType(err):
+		l.capable = false
+		l.enter(NotGuardable, reasonApplyNotServed, "the API server does not serve server-side apply")
+		return slow * l.options().CanaryInterval
+	case !answered(err):
+		if apierrors.IsUnauthorized(err) {
+			l.link.account.doubt()
+		}
+		l.enter(Unreachable, reason, message)
+	default:
+		if apierrors.IsForbidden(err) {
+			l.link.account.doubt()
+		} else {
+			reason = skottv1.ReasonPublishing
+		}
+		l.enter(Publishing, reason, brief(err))
+	}
+	l.nextProof = time.Time{}
+	return l.delay()
+}
+
+// delay is the time to the next try, longer each time.
+func (l *loop) delay() time.Duration {
+	l.backoff = min(max(2*l.backoff, backoffFirst), backoffLast)
+	return l.backoff
+}
+
+func (l *loop) enter(phase Phase, reason, message string) {
+	l.station.update(func(c *Cluster) { c.Guard.enter(phase, reason, message) })
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+)
+
+// watch follows the metadata of Skott's objects in a cluster, and of the Namespaces that
+// claim an Environment of their own. Each event only wakes the guard loop, which then
+// compares: what it last wrote is known to it alone.
+type watch struct {
+	objects    map[string]cache.SharedIndexInformer // by kind
+	namespaces cache.SharedIndexInformer
+	running    sync.WaitGroup
+}
+
+// startWatch starts the informers; they end with the context.
+func startWatch(ctx context.Context, config *rest.Config, wake func()) (*watch, error) {
+	c, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("cannot watch: %s", brief(err))
+	}
+	managed := func(o *metav1.ListOptions) { o.LabelSelector = skottv1.LabelManagedBy + "=" + skottv1.FieldOwner }
+	w := &watch{objects: map[string]cache.SharedIndexInformer{}}
+	start := func(resource schema.GroupVersionResource, tweak func(*metav1.ListOptions)) cache.SharedIndexInformer {
+		informer := metadatainformer.NewFilteredMetadataInformer(c, resource, metav1.NamespaceAll, 0, nil, tweak).Informer()
+		_ = informer.SetTransform(func(o any) (any, error) { // managed fields are most of it
+			if m, ok := o.(*metav1.PartialObjectMetadata); ok {
+				m.ManagedFields = nil
+			}
+			return o, nil
+		})
+		_, _ = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(any) { wake() },
+			UpdateFunc: func(any, any) { wake() },
+			DeleteFunc: func(any) { wake() },
+		})
+		w.running.Go(func() { informer.RunWithContext(ctx) })
+		return informer
+	}
+	admission := admissionv1.SchemeGroupVersion
+	w.objects[kindPolicy.Kind] = start(admission.WithResource("validatingadmissionpolicies"), managed)
+	w.objects[kindBinding.Kind] = start(admission.WithResource("validatingadmissionpolicybindings"), managed)
+	w.objects[kindGuard.Kind] = start(skottv1.GroupVersion.WithResource("guards"), managed)
+	w.objects[kindCRD.Kind] = start(apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions"),
+		func(o *metav1.ListOptions) { o.FieldSelector = "metadata.name=" + guardCRDName })
+	w.namespaces = start(corev1.SchemeGroupVersion.WithResource("namespaces"),
+		func(o *metav1.ListOptions) { o.LabelSelector = skottv1.LabelEnvironment })
+	return w, nil
+}
+
+// wait returns when every informer has ended.
+func (w *watch) wait() {
+	if w != nil {
+		w.running.Wait()
+	}
+}
+
+// suspects are the objects that seem not to be what was written. An informer may be behind,
+// so each has to be read before anything is said about it. Objects of Skott that were not
+// written by us are suspects too.
+func (w *watch) suspects(records map[objectKey]record) map[objectKey]bool {
+	found := map[objectKey]bool{}
+	if w == nil {
+		return found
+	}
+	for kind, informer := range w.objects {
+		if !informer.HasSynced() {
+			continue
+		}
+		for _, obj := range informer.GetStore().List() {
+			m, ok := obj.(*metav1.PartialObjectMetadata)
+			if !ok {
+				continue
+			}
+			key := objectKey{kind, m.Name}
+			if r, ok := records[key]; !ok || r.drifted(m) {
+				found[key] = true
+			}
+		}
+		for key := range records {
+			if _, ok, _ := informer.GetStore().GetByKey(key.name); key.kind == kind && !ok {
+				found[key] = true
+			}
+		}
+	}
+	return found
+}
+
+// environments are the Namespaces with an Environment of their own; nil until they are known.
+func (w *watch) environments() map[string]string {
+	if w == nil || !w.namespaces.HasSynced() {
+		return nil
+	}
+	found := map[string]string{}
+	for _, obj := range w.namespaces.GetStore().List() {
+		if m, ok := obj.(*metav1.PartialObjectMetadata); ok {
+			found[m.Name] = m.Labels[skottv1.LabelEnvironment]
+		}
+	}
+	return found
+}
