@@ -69,12 +69,6 @@ type GuardSpec struct {
 	// +kubebuilder:validation:MaxLength=64
 	Revision string `json:"revision,omitempty"`
 
-	// operator is the user name that Skott works under in this cluster.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=256
-	Operator string `json:"operator,omitempty"`
-
 	// environments by name, with their class: those a namespace may claim here, and all
 	// that labels can name.
 	// +required

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package address
+
+import (
+	"encoding/base64"
+	"hash/fnv"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Entry says that an address belongs to a place.
+type Entry struct {
+	Address Address
+	// Place that owns the address: an Environment, by name.
+	Place string
+	// Production: the place is of class Production. Where two places claim one address, the
+	// one of class Production has it, so that a contested address stays guarded.
+	Production bool
+	// Shared: several environments use the address; naming it is never a crossing.
+	Shared bool
+}
+
+// Book says to whom addresses belong, in the form that decisions and policies read. It is
+// immutable once built, and the same as the maps of a Guard. The cost of a look-up grows
+// with the number of distinct depths, never with the number of addresses.
+type Book struct {
+	// Addresses in canonical form with the place that owns them, "" for shared ones.
+	Addresses map[string]string
+	// Parents are the containers of owned buckets, prefixes and paths.
+	Parents map[string]string
+	// Hosts are the first segments of the addresses, without port.
+	Hosts map[string]string
+	// Aliases are spellings of cluster endpoints that a policy cannot compute, with the
+	// canonical address.
+	Aliases map[string]string
+	// Depths, SuffixLabels and PrefixLengths are what occurs, largest first.
+	Depths, SuffixLabels, PrefixLengths []int64
+}
+
+// NewBook builds the book of entries; their order does not matter.
+func NewBook(entries []Entry) *Book {
+	b := &Book{Addresses: map[string]string{}, Parents: map[string]string{}, Hosts: map[string]string{}, Aliases: map[string]string{}}
+	depths, labels, lengths := map[int64]bool{}, map[int64]bool{}, map[int64]bool{}
+	for _, e := range strictest(entries) {
+		text := e.Address.text
+		b.Addresses[text] = e.Place
+		if e.Shared {
+			b.Addresses[text] = ""
+		}
+		switch {
+		case e.Address.kind == CIDR:
+			lengths[int64(netip.MustParsePrefix(text[networkStart(text):]).Bits())] = true
+			continue
+		case strings.HasPrefix(text, "*."):
+			labels[int64(strings.Count(text, "."))] = true
+			continue
+		}
+		segments := strings.Count(text, "/") + 1
+		depths[int64(segments)] = true
+		b.Hosts[headOf(text)] = ""
+		if e.Address.kind == Bucket && !e.Shared {
+			for i := strings.IndexByte(text, '/') + 1; ; {
+				next := strings.IndexByte(text[i:], '/')
+				if next < 0 {
+					break
+				}
+				i += next
+				b.Parents[text[:i]] = e.Place
+				i++
+			}
+		}
+		if e.Address.kind == ClusterEndpoint {
+			addAliases(b.Aliases, text)
+		}
+	}
+	b.Depths, b.SuffixLabels, b.PrefixLengths = descending(depths), descending(labels), descending(lengths)
+	return b
+}
+
+// strictest sorts the entries so that, of several for one address, the last is the one
+// that counts: a shared one over any, then class Production, then the first by name.
+func strictest(entries []Entry) []Entry {
+	rank := func(e Entry) int {
+		switch {
+		case e.Shared:
+			return 2
+		case e.Production:
+			return 1
+		}
+		return 0
+	}
+	sorted := slices.Clone(entries)
+	slices.SortFunc(sorted, func(x, y Entry) int {
+		if d := rank(x) - rank(y); d != 0 {
+			return d
+		}
+		return -strings.Compare(x.Place, y.Place)
+	})
+	return sorted
+}
+
+// headOf is the first segment of a canonical text, without its port.
+func headOf(text string) string {
+	if i := strings.IndexAny(text, "/:"); i >= 0 {
+		return text[:i]
+	}
+	return text
+}
+
+// networkStart is where the network of a CIDR address begins, behind its datacenter.
+func networkStart(text string) int {
+	if strings.Count(text, "/") == 2 {
+		return strings.IndexByte(text, '/') + 1
+	}
+	return 0
+}
+
+func descending(set map[int64]bool) []int64 {
+	out := slices.Sorted(maps.Keys(set))
+	slices.Reverse(out)
+	return out
+}
+
+// NameAlias begins the alias of a Cluster by its bare name, as the destination of an Argo
+// CD Application gives it.
+const NameAlias = "name/"
+
+// addAliases adds what the Secret of Argo CD for a cluster endpoint looks like: its data in
+// base64, which a policy cannot decode, and the name that "argocd cluster add" gives it.
+func addAliases(aliases map[string]string, text string) {
+	if name, ok := strings.CutPrefix(text, clusterPrefix); ok {
+		_, name, _ = strings.Cut(name, "/")
+		aliases[NameAlias+name] = text
+		return
+	}
+	servers := []string{"https://" + text, "https://" + text + "/"}
+	if !strings.Contains(text, ":") {
+		servers = append(servers, "https://"+text+":443", "https://"+text+":443/")
+	}
+	for _, server := range servers {
+		aliases[base64.StdEncoding.EncodeToString([]byte(server))] = text
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(server))
+		aliases["cluster-"+headOf(text)+"-"+strconv.FormatUint(uint64(h.Sum32()), 10)] = text
+	}
+}
+
+// Match is the most specific address of the book that holds a key.
+type Match struct {
+	// Address that matched, in canonical form; it may be a wildcard or a network.
+	Address string
+	// Place that owns it; "" if it is shared.
+	Place string
+	// Written is the part of the key that the address covers: what may be shown to whoever
+	// wrote the key without revealing another name.
+	Written string
+}
+
+// Owner finds the most specific address that holds key, trying the deepest path first,
+// then the host, then suffixes, then networks. datacenter is where the reader of key
+// stands: private networks mean something only there.
+func (b *Book) Owner(key, datacenter string) (Match, bool) {
+	for _, depth := range b.Depths {
+		prefix := firstSegments(key, int(depth))
+		if place, ok := b.Addresses[prefix]; ok {
+			return Match{Address: prefix, Place: place, Written: prefix}, true
+		}
+	}
+	host := headOf(key)
+	if place, ok := b.Addresses[host]; ok {
+		return Match{Address: host, Place: place, Written: host}, true
+	}
+	for _, n := range b.SuffixLabels {
+		suffix, ok := lastLabels(host, int(n))
+		if !ok {
+			continue
+		}
+		if place, ok := b.Addresses["*."+suffix]; ok {
+			return Match{Address: "*." + suffix, Place: place, Written: host}, true
+		}
+	}
+	if m, ok := b.network(key, datacenter); ok {
+		return m, true
+	}
+	return b.network(host, datacenter)
+}
+
+// NetworkOwner finds the longest network of the book that holds an IP.
+func (b *Book) NetworkOwner(ip, datacenter string) (Match, bool) {
+	return b.network(Short(ip), datacenter)
+}
+
+func (b *Book) network(host, datacenter string) (Match, bool) {
+	if len(b.PrefixLengths) == 0 || host == "" || !strings.ContainsAny(host[:1], "0123456789abcdef:") {
+		return Match{}, false
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil || ip.Is4In6() || ip.Zone() != "" {
+		return Match{}, false
+	}
+	for _, n := range b.PrefixLengths {
+		network, err := ip.Prefix(int(n))
+		if err != nil {
+			continue
+		}
+		for _, text := range [2]string{network.String(), datacenter + "/" + network.String()} {
+			if place, ok := b.Addresses[text]; ok {
+				return Match{Address: text, Place: place, Written: host}, true
+			}
+		}
+	}
+	return Match{}, false
+}
+
+// Parent finds the owner of something that lies below key.
+func (b *Book) Parent(key string) (Match, bool) {
+	place, ok := b.Parents[key]
+	return Match{Address: key, Place: place, Written: key}, ok
+}
+
+// MayHold reports whether a text in lower case can hold an address of the book at all. It
+// looks at hosts only and is never wrong when it says no.
+func (b *Book) MayHold(lower string) bool {
+	for _, head := range headRegexp.FindAllString(lower, -1) {
+		if b.knowsHead(head) {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *Book) knowsHead(head string) bool {
+	if _, ok := b.Hosts[head]; ok || len(b.SuffixLabels) > 0 || len(b.PrefixLengths) > 0 {
+		return true
+	}
+	_, aws := b.Hosts["aws"]
+	_, gcs := b.Hosts["gcs"]
+	return aws && (strings.HasPrefix(head, "s3://") || strings.HasSuffix(head, awsDomain)) ||
+		gcs && (strings.HasPrefix(head, "gs://") || head == gcsHost)
+}
+
+// firstSegments is the first n segments of key, or all of it.
+func firstSegments(key string, n int) string {
+	for i := 0; i < len(key); i++ {
+		if key[i] == '/' {
+			if n--; n == 0 {
+				return key[:i]
+			}
+		}
+	}
+	return key
+}
+
+// lastLabels is the last n labels of a host that has more than n.
+func lastLabels(host string, n int) (string, bool) {
+	for i := len(host) - 1; i >= 0; i-- {
+		if host[i] == '.' {
+			if n--; n == 0 {
+				return host[i+1:], true
+			}
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package flow
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/skott-dev/skott/internal/address"
+)
+
+// Reference is what one field of an object says: an address, which way data moves, and
+// where it is written.
+type Reference struct {
+	// Field of the table.
+	Field *Field
+	// Key of the address, for every form but Text and Alias.
+	Key string
+	// Text as it stands in the object, for those two.
+	Text string
+
+	kind *Kind
+
+	names [4]string
+	n     int
+}
+
+// Path is where the text stands, with the names of list elements and the keys of maps.
+func (r *Reference) Path() string {
+	var b strings.Builder
+	if r.kind.Root != "" {
+		b.WriteString(r.kind.Root + ".")
+	}
+	n := 0
+	for i, s := range r.Field.steps {
+		if i > 0 && !needsBraces(s.Name) {
+			b.WriteByte('.')
+		}
+		if needsBraces(s.Name) {
+			b.WriteString(`["` + s.Name + `"]`)
+		} else {
+			b.WriteString(s.Name)
+		}
+		switch {
+		case s.List && s.Key == "*":
+			b.WriteString("[*]")
+		case s.List || s.Map:
+			b.WriteString(`["` + clean(r.names[n]) + `"]`)
+			n++
+		}
+	}
+	return b.String()
+}
+
+func needsBraces(name string) bool { return strings.ContainsAny(name, "./") }
+
+// clean keeps a name that somebody chose from breaking the lines of a message.
+func clean(name string) string {
+	if strings.ContainsAny(name, "\t\n") {
+		return strings.NewReplacer("\t", " ", "\n", " ").Replace(name)
+	}
+	return name
+}
+
+// Walk calls visit for every address that object, decoded JSON of kind k, may name. The
+// Reference is valid during the call only. Absent, null and wrongly typed fields name
+// nothing. create says that the object is new.
+func Walk(k *Kind, object map[string]any, create bool, visit func(*Reference)) {
+	w := walker{object: object, visit: visit}
+	for _, s := range k.root {
+		next, _ := w.object[s.Name].(map[string]any)
+		w.object = next
+	}
+	for i := range k.Fields {
+		f := &k.Fields[i]
+		if f.CreateOnly && !create {
+			continue
+		}
+		w.ref = Reference{Field: f, kind: k}
+		w.field(w.object, w.object, 0)
+	}
+}
+
+type walker struct {
+	object map[string]any
+	visit  func(*Reference)
+	ref    Reference
+}
+
+// field follows the steps of the field from step i at node; element is the innermost list
+// element passed.
+func (w *walker) field(node any, element map[string]any, i int) {
+	steps := w.ref.Field.steps
+	if i == len(steps) {
+		if text, ok := node.(string); ok {
+			w.reference(text, element)
+		}
+		return
+	}
+	parent, ok := node.(map[string]any)
+	if !ok {
+		return
+	}
+	value := parent[steps[i].Name]
+	switch step := steps[i]; {
+	case step.List:
+		list, _ := value.([]any)
+		for _, item := range list {
+			w.item(step, item, element, i)
+		}
+	case step.Map:
+		values, _ := value.(map[string]any)
+		for _, key := range slices.Sorted(maps.Keys(values)) {
+			w.push(key)
+			w.field(values[key], element, i+1)
+			w.ref.n--
+		}
+	default:
+		w.field(value, element, i+1)
+	}
+}
+
+func (w *walker) item(step Step, item any, element map[string]any, i int) {
+	m, isMap := item.(map[string]any)
+	if isMap {
+		element = m
+	}
+	if step.Key == "*" {
+		w.field(item, element, i+1)
+		return
+	}
+	if !isMap {
+		return
+	}
+	name, _ := m[step.Key].(string)
+	w.push(name)
+	w.field(item, element, i+1)
+	w.ref.n--
+}
+
+func (w *walker) push(name string) {
+	w.ref.names[w.ref.n] = name
+	w.ref.n++
+}
+
+// with is the text of the companion i of the field, or "".
+func (w *walker) with(i int, element map[string]any) string {
+	steps, relative := w.ref.Field.WithSteps(i)
+	if steps == nil {
+		return ""
+	}
+	var node any = w.object
+	if relative {
+		node = element
+	}
+	for _, s := range steps {
+		m, ok := node.(map[string]any)
+		if !ok {
+			return ""
+		}
+		node = m[s.Name]
+	}
+	switch v := node.(type) {
+	case string:
+		return v
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case float64:
+		return strconv.FormatInt(int64(v), 10)
+	}
+	return ""
+}
+
+// reference turns text into an address by the form of the field, and visits it.
+func (w *walker) reference(text string, element map[string]any) {
+	if text == "" {
+		return
+	}
+	r := &w.ref
+	f := r.Field
+	r.Key, r.Text = "", ""
+	switch f.Form {
+	case Text:
+		r.Text = text
+	case Alias:
+		r.Text = f.Const + text
+	case IP:
+		r.Key = address.IPKey(text)
+	case Bucket:
+		r.Key = address.BucketKey(w.with(0, element), provider(w.with(2, element)), text, w.with(1, element))
+	case Object:
+		r.Key = w.object3(text, element)
+	case Join:
+		r.Key = w.join(text, element)
+	case Image:
+		r.Key = address.ImageKey(text)
+	case Git:
+		r.Key = address.GitKey(text, w.with(0, element))
+	case Store:
+		r.Key = address.SecretKey(text, w.with(0, element))
+	case Endpoint:
+		r.Key = address.EndpointKey(text, w.with(0, element))
+	case Cluster:
+		r.Key = address.ClusterKey(w.with(0, element), text)
+	}
+	if r.Key != "" || r.Text != "" {
+		w.visit(r)
+	}
+}
+
+// provider is the object store that a provider's name means where no endpoint is given.
+func provider(name string) string {
+	if strings.Contains(address.Lower(name), "gcp") {
+		return "gcs"
+	}
+	return "aws"
+}
+
+// object3 is the key of an object URL with its endpoint and its suffix.
+func (w *walker) object3(text string, element map[string]any) string {
+	key := address.ObjectKey(text, w.with(0, element))
+	if key == "" {
+		return ""
+	}
+	suffix := w.with(1, element)
+	if suffix == "" {
+		suffix = w.with(2, element)
+	}
+	return address.Path(key + "/" + address.Short(suffix))
+}
+
+// join is Const, With[0], the text and With[1]; "" if one that is named is missing.
+func (w *walker) join(text string, element map[string]any) string {
+	parts := make([]string, 0, 4)
+	if c := w.ref.Field.Const; c != "" {
+		parts = append(parts, c)
+	}
+	for i, value := range [3]string{w.with(0, element), text, w.with(1, element)} {
+		named := i == 1 || i/2 < len(w.ref.Field.With) && w.ref.Field.With[i/2] != ""
+		if !named {
+			continue
+		}
+		value = address.Short(value)
+		if value == "" {
+			return ""
+		}
+		parts = append(parts, value)
+	}
+	return address.Path(strings.Join(parts, "/"))
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"fmt"
+	"maps"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/flow"
+)
+
+// canaryBoundary is the boundary that a canary crosses, by the name it has in a denial.
+const canaryBoundary = "canary"
+
+// Canary is a request that every API server must refuse while its guard acts. It is sent as
+// CanaryUser, as a dry run.
+type Canary struct {
+	// Family whose policy must refuse it.
+	Family string
+	// Object to be created, or whose labels are merged into the object of that name.
+	Object *unstructured.Unstructured
+	Patch  bool
+	// Want is what the denial must contain: for a canary that names an address, one that
+	// only this revision of the Guard refuses.
+	Want string
+}
+
+// CanaryHost is the address that proves one part of a revision.
+func CanaryHost(revision string, part int) string {
+	return fmt.Sprintf("%s.%d.canary.skott.invalid", revision, part)
+}
+
+// addCanary makes host an address that may reach no place.
+func addCanary(s *skottv1.GuardSpec, host string) {
+	s.Addresses[host] = skottv1.PlaceCanary
+	s.Addresses["persistentvolume/"+host] = skottv1.PlaceCanary
+	s.Hosts, s.Aliases, s.Crossings = maps.Clone(s.Hosts), maps.Clone(s.Aliases), maps.Clone(s.Crossings)
+	s.Hosts[host] = ""
+	s.Aliases[host] = host
+	nowhere := map[string]string{s.Cluster.Environment: canaryBoundary}
+	for _, environment := range s.Namespaces {
+		nowhere[environment] = canaryBoundary
+	}
+	s.Crossings[skottv1.PlaceCanary] = nowhere
+}
+
+// Canaries are the requests that prove the Guards of one cluster: one per family, and for
+// further parts of a split Guard one of the cheapest family each.
+func Canaries(guards []*skottv1.Guard) []Canary {
+	var out []Canary
+	for i, g := range guards {
+		if g.Spec.Action != skottv1.ActionDeny {
+			continue
+		}
+		host := CanaryHost(g.Spec.Revision, i)
+		if i > 0 {
+			out = append(out, canary(flow.Config, host, "v1", "ConfigMap", map[string]any{"data": map[string]any{"address": host}}))
+			continue
+		}
+		out = append(out,
+			canary(flow.Storage, host, "v1", "PersistentVolumeClaim", map[string]any{"spec": map[string]any{
+				"volumeName": host, "storageClassName": "", "accessModes": []any{"ReadWriteOnce"},
+				"resources": map[string]any{"requests": map[string]any{"storage": "1Gi"}}}}),
+			canary(flow.Network, host, "v1", "Service", map[string]any{"spec": map[string]any{"type": "ExternalName", "externalName": host}}),
+			canary(flow.Workload, host, "v1", "Pod", canaryPod(host)),
+			canary(flow.Config, host, "v1", "ConfigMap", map[string]any{"data": map[string]any{"address": host}}),
+			named(canary(flow.Delivery, host, "v1", "Secret", nil), Namespace, host),
+			relabelled(flow.Clusters, CodeNamespaceLabel, "v1", "Namespace", Namespace, skottv1.LabelEnvironment),
+			relabelled(guardFamily, CodeGuard, skottv1.GroupVersion.String(), "Guard", guardName(skottv1.ActionDeny, 0), "skott.dev/canary"),
+		)
+	}
+	return out
+}
+
+func canary(family flow.Family, want, apiVersion, kind string, content map[string]any) Canary {
+	object := map[string]any{"apiVersion": apiVersion, "kind": kind}
+	maps.Copy(object, content)
+	return named(Canary{Family: string(family), Object: &unstructured.Unstructured{Object: object}, Want: want}, Namespace, "skott-canary-"+string(family))
+}
+
+func named(c Canary, namespace, name string) Canary {
+	c.Object.SetNamespace(namespace)
+	c.Object.SetName(name)
+	return c
+}
+
+func relabelled(family flow.Family, want Code, apiVersion, kind, name, label string) Canary {
+	object := &unstructured.Unstructured{Object: map[string]any{"apiVersion": apiVersion, "kind": kind}}
+	object.SetName(name)
+	object.SetLabels(map[string]string{label: "canary"})
+	return Canary{Family: string(family), Object: object, Patch: true, Want: string(want)}
+}
+
+// canaryPod fits the restricted Pod Security level, so that nothing refuses it before the
+// policy does.
+func canaryPod(host string) map[string]any {
+	no, yes := false, true
+	return map[string]any{"spec": map[string]any{
+		"serviceAccountName": "skott-canary", "automountServiceAccountToken": no,
+		"securityContext": map[string]any{"runAsNonRoot": yes, "seccompProfile": map[string]any{"type": "RuntimeDefault"}},
+		"containers": []any{map[string]any{
+			"name": "canary", "image": host + "/canary",
+			"securityContext": map[string]any{"allowPrivilegeEscalation": no, "capabilities": map[string]any{"drop": []any{"ALL"}}},
+		}},
+	}}
+}

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/address"
+	"github.com/skott-dev/skott/internal/flow"
+)
+
+// guardFamily is the policy that protects the Guard. It takes no parameter: a Guard that is
+// missing must be possible to write.
+const guardFamily flow.Family = "guard"
+
+// families in the order in which they are published and proved.
+var families = []flow.Family{flow.Storage, flow.Network, flow.Workload, flow.Config, flow.Delivery, flow.Clusters, guardFamily}
+
+// PolicyName is the name of the policy of a family, and of its binding for an action.
+func PolicyName(family flow.Family, action skottv1.Action) string {
+	name := "skott-" + string(family)
+	if action != "" {
+		name += "-" + strings.ToLower(string(action))
+	}
+	return name
+}
+
+// Policies compiles the table of movement kinds, and the rules that protect the guard, into
+// admission policies: one per family, the same in every cluster. They read who may reach
+// whom from the Guard. Every field that the API server would default is written out, so
+// that a stored policy can be compared with the desired one.
+func Policies() []*admissionv1.ValidatingAdmissionPolicy {
+	out := make([]*admissionv1.ValidatingAdmissionPolicy, 0, len(families))
+	for _, family := range families {
+		p := newPolicy(family)
+		if family == guardFamily {
+			p.Spec.ParamKind = nil
+			p.Spec.MatchConstraints.ResourceRules = guardResources()
+			addRules(p, guardRules)
+		} else {
+			addMovement(p, family)
+		}
+		if family == flow.Clusters {
+			p.Spec.MatchConstraints.ResourceRules = append(clusterResources(), p.Spec.MatchConstraints.ResourceRules[1:]...)
+			addRules(p, clusterRules)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func newPolicy(family flow.Family) *admissionv1.ValidatingAdmissionPolicy {
+	fail, equivalent := admissionv1.Fail, admissionv1.Equivalent
+	return &admissionv1.ValidatingAdmissionPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicy"},
+		ObjectMeta: metav1.ObjectMeta{Name: PolicyName(family, ""), Labels: map[string]string{skottv1.LabelManagedBy: skottv1.FieldOwner}},
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			FailurePolicy: &fail,
+			ParamKind:     &admissionv1.ParamKind{APIVersion: skottv1.GroupVersion.String(), Kind: "Guard"},
+			MatchConstraints: &admissionv1.MatchResources{
+				MatchPolicy: &equivalent, NamespaceSelector: &metav1.LabelSelector{}, ObjectSelector: &metav1.LabelSelector{},
+			},
+		},
+	}
+}
+
+// resource is a rule for one resource with its subresources, in every served version.
+func resource(group string, operations []admissionv1.OperationType, resources ...string) admissionv1.NamedRuleWithOperations {
+	scope := admissionv1.AllScopes
+	return admissionv1.NamedRuleWithOperations{RuleWithOperations: admissionv1.RuleWithOperations{
+		Operations: operations,
+		Rule:       admissionv1.Rule{APIGroups: []string{group}, APIVersions: []string{"*"}, Resources: resources, Scope: &scope},
+	}}
+}
+
+var (
+	writes  = []admissionv1.OperationType{admissionv1.Create, admissionv1.Update}
+	changes = []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete}
+)
+
+func guardResources() []admissionv1.NamedRuleWithOperations {
+	return []admissionv1.NamedRuleWithOperations{
+		resource(skottv1.GroupVersion.Group, changes, GuardResource, GuardResource+"/*"),
+		resource("apiextensions.k8s.io", changes[1:], "customresourcedefinitions", "customresourcedefinitions/*"),
+	}
+}
+
+// clusterResources are written through subresources too: labels can be changed there.
+func clusterResources() []admissionv1.NamedRuleWithOperations {
+	return []admissionv1.NamedRuleWithOperations{
+		resource("cluster.x-k8s.io", writes, "clusters", "clusters/*"),
+		resource("", writes, "namespaces", "namespaces/*"),
+	}
+}
+
+// addRules adds the validations of rules that have no address.
+func addRules(p *admissionv1.ValidatingAdmissionPolicy, rules []rule) {
+	guarded := ""
+	if p.Spec.ParamKind != nil {
+		guarded = "params.spec.action == 'Deny' && "
+		p.Spec.Variables = append(p.Spec.Variables,
+			variable("labels", "object.metadata[?'labels'].orValue({})"),
+			variable("oldLabels", "oldObject == null ? {} : oldObject.metadata[?'labels'].orValue({})"),
+			variable("expected", celExpected))
+	}
+	for i := range rules {
+		q := &rules[i]
+		p.Spec.Validations = append(p.Spec.Validations, validation("!("+guarded+q.when+" && "+q.cond+")", celText(q), "refused by Skott ("+string(q.code)+")"))
+	}
+}
+
+func validation(expression, message, fallback string) admissionv1.Validation {
+	forbidden := metav1.StatusReasonForbidden
+	return admissionv1.Validation{Expression: expression, MessageExpression: message, Message: fallback, Reason: &forbidden}
+}
+
+func variable(name, expression string) admissionv1.Variable {
+	return admissionv1.Variable{Name: name, Expression: expression}
+}
+
+// addMovement adds what decides over references: the variables that read an object step by
+// step, each only evaluated when the next one asks for it, and one validation.
+func addMovement(p *admissionv1.ValidatingAdmissionPolicy, family flow.Family) {
+	c := &compiler{}
+	for _, k := range flow.Kinds() {
+		if k.Family != family {
+			continue
+		}
+		c.kinds = append(c.kinds, k)
+		resources := []string{k.Resource}
+		for _, sub := range k.Subresources {
+			resources = append(resources, k.Resource+"/"+sub)
+		}
+		p.Spec.MatchConstraints.ResourceRules = append(p.Spec.MatchConstraints.ResourceRules, resource(k.Group, writes, resources...))
+	}
+	p.Spec.MatchConditions = []admissionv1.MatchCondition{{Name: "not-ending", Expression: celNotEnding()}}
+	p.Spec.Variables = c.variables()
+	p.Spec.Validations = []admissionv1.Validation{validation("variables.crossings == ''", celMessage, "crosses a DataBoundary of Skott")}
+}
+
+// celNotEnding is the opposite of ending.
+func celNotEnding() string {
+	same := make([]string, len(contents))
+	for i, field := range contents {
+		same[i] = fmt.Sprintf("object[?%s] == oldObject[?%s]", quote(field), quote(field))
+	}
+	return "!has(object.metadata.deletionTimestamp) || oldObject == null || !(" + strings.Join(same, " && ") + ")"
+}
+
+// compiler turns the kinds of one family into the variables of its policy.
+type compiler struct{ kinds []*flow.Kind }
+
+func (c *compiler) variables() []admissionv1.Variable {
+	out := []admissionv1.Variable{
+		variable("claim", celClaim),
+		variable("here", "variables.claim == '' ? params.spec.cluster.environment : variables.claim"),
+	}
+	root, rootPath := c.roots()
+	out = append(out, variable("root", root))
+	if rootPath != "" {
+		out = append(out, variable("rootPath", rootPath))
+	}
+	bounded, size, text, suspects := c.byRows(boundedExpr, "false"), c.byRows(sizeExpr, "0"), c.byRows(textExpr, "''"), c.byRows(textRefsExpr, "''")
+	out = append(out, variable("bounded", bounded))
+	refs := c.byRows(exactRefsExpr, "''")
+	if size != "0" {
+		out = append(out,
+			variable("text", fmt.Sprintf("variables.bounded && %s <= %d ? %s.lowerAscii() : ''", paren(size), maxText, paren(text))),
+			variable("heads", "variables.text.findAll("+quote(address.HeadPattern)+")"),
+			variable("suspect", fmt.Sprintf("size(variables.heads) <= %d && variables.heads.exists(h, %s) && variables.heads.filter(h, %s).size() <= %d", maxHeads, celSuspect, celSuspect, maxSuspects)),
+		)
+		refs = "[" + refs + ", variables.suspect ? " + paren(suspects) + " : ''].filter(x, x != '').join('\\n')"
+	}
+	out = append(out, variable("refs", "variables.bounded ? "+paren(refs)+" : ''"))
+	return append(out, variable("there", c.there()), variable("crossings", celCrossings))
+}
+
+func paren(s string) string { return "(" + s + ")" }
+
+// celClaim is the Environment that the namespace of the object is of, if not its cluster's.
+const celClaim = `[namespaceObject == null ? '' : namespaceObject.metadata[?'labels'][?'skott.dev/environment'].orValue('')]` +
+	`.map(c, c != '' && (c == params.spec.cluster.environment || c in params.spec.environments && params.spec.environments[c] == 'NonProduction') ? c : '')[0]`
+
+// when is true for requests of the given kinds.
+func when(kinds ...*flow.Kind) string {
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = quote(k.Resource)
+	}
+	if len(names) == 1 {
+		return "request.resource.resource == " + names[0]
+	}
+	return "request.resource.resource in [" + strings.Join(names, ", ") + "]"
+}
+
+// roots are the map that paths start at, and how its path is shown if it is not the object.
+func (c *compiler) roots() (root, path string) {
+	root, path = "object", "''"
+	for _, k := range c.kinds {
+		if k.Root == "" {
+			continue
+		}
+		root = when(k) + " ? " + celMap("object", k.Steps()) + " : " + root
+		path = when(k) + " ? " + quote(k.Root) + " : " + path
+	}
+	if root == "object" {
+		path = ""
+	}
+	return root, path
+}
+
+// byRows chooses, by the resource of the request, what build makes of its fields. Kinds
+// that share their rows share the expression.
+func (c *compiler) byRows(build func(*flow.Kind) string, otherwise string) string {
+	type rows struct {
+		kinds []*flow.Kind
+		expr  string
+	}
+	var groups []rows
+	for _, k := range c.kinds {
+		if i := slices.IndexFunc(groups, func(r rows) bool { return r.kinds[0].Rows == k.Rows }); i >= 0 {
+			groups[i].kinds = append(groups[i].kinds, k)
+			continue
+		}
+		groups = append(groups, rows{[]*flow.Kind{k}, build(k)})
+	}
+	out := otherwise
+	for _, g := range slices.Backward(groups) {
+		if g.expr == otherwise {
+			continue
+		}
+		subresource := "request.subResource == ''"
+		if subs := g.kinds[0].Subresources; len(subs) > 0 {
+			subresource = "request.subResource in ['', " + quote(subs[0]) + "]"
+		}
+		out = when(g.kinds...) + " && " + subresource + " ? " + paren(g.expr) + " : " + out
+	}
+	return out
+}
+
+func fieldsOf(k *flow.Kind, want func(*flow.Field) bool, build func(*flow.Field) string) []string {
+	var out []string
+	for i := range k.Fields {
+		if f := &k.Fields[i]; want(f) {
+			if expr := build(f); expr != "" && !slices.Contains(out, expr) {
+				out = append(out, expr)
+			}
+		}
+	}
+	return out
+}
+
+func isText(f *flow.Field) bool  { return f.Form == flow.Text && f.End != flow.Destination }
+func isExact(f *flow.Field) bool { return f.Form != flow.Text && f.End != flow.Destination }
+func isAny(*flow.Field) bool     { return true }
+
+// boundedExpr is true when the object holds no more elements than a policy may walk.
+func boundedExpr(k *flow.Kind) string {
+	counts := fieldsOf(k, isAny, countOf)
+	if len(counts) == 0 {
+		return "true"
+	}
+	return strings.Join(counts, " + ") + " <= " + strconv.Itoa(maxItems)
+}
+
+func sizeExpr(k *flow.Kind) string {
+	return sum(fieldsOf(k, isText, func(f *flow.Field) string { return sizeOf(k, f) }))
+}
+
+func sum(parts []string) string {
+	if len(parts) == 0 {
+		return "0"
+	}
+	return strings.Join(parts, " + ")
+}
+
+func textExpr(k *flow.Kind) string {
+	return lines(fieldsOf(k, isText, func(f *flow.Field) string { return textOf(k, f) }))
+}
+
+func textRefsExpr(k *flow.Kind) string {
+	return lines(fieldsOf(k, isText, func(f *flow.Field) string { return textRefs(k, f) }))
+}
+
+func exactRefsExpr(k *flow.Kind) string {
+	return lines(fieldsOf(k, isExact, func(f *flow.Field) string { return exactRefs(k, f) }))
+}
+
+func lines(parts []string) string {
+	if len(parts) == 0 {
+		return "''"
+	}
+	return "[" + strings.Join(parts, ", ") + "].filter(x, x != '').join('\\n')"
+}
+
+// there is the place that the object delivers to: the owner of its destination, or here.
+func (c *compiler) there() string {
+	keys := c.byRows(func(k *flow.Kind) string {
+		parts := fieldsOf(k, func(f *flow.Field) bool { return f.End == flow.Destination }, func(f *flow.Field) string {
+			key := celFirstKey("v", "''")
+			if f.Form != flow.Text {
+				key = celKey(f, func(int) string { return "''" })
+			}
+			return "[" + celField(celRoot, f.Steps()) + ".orValue('')].filter(v, type(v) == string && v != '').map(v, " + key + ")"
+		})
+		if len(parts) == 0 {
+			return "[]"
+		}
+		return strings.Join(parts, " + ")
+	}, "[]")
+	if keys == "[]" {
+		return "variables.here"
+	}
+	return paren(keys) + ".filter(k, k != '').map(k, " + celMatches + ").filter(c, size(c) > 0).map(c, params.spec.addresses[c[0]]).filter(p, p != '')" +
+		".map(p, p) + [variables.here]"
+}
+
+// celCrossings turns variables.refs into the references that a boundary forbids: boundary,
+// code and sentence, one a line. A reference is first given its most specific address, then
+// the owner of that, then the boundary between owner and here or there.
+var celCrossings = "variables.refs == '' || size(variables.refs.split('\\n')) > " + strconv.Itoa(2*maxItems) + " ? '' : variables.refs.split('\\n').map(l, l.split('\\t'))" +
+	fmt.Sprintf(".map(r, [r[%d]].map(k, r + ["+celMatches+"].map(c, size(c) > 0 ? [c[0], params.spec.addresses[c[0]]] : r[%d] == '"+flagBucket+"' && k in params.spec.parents ? [k, params.spec.parents[k]] : ['', ''])[0])[0])", colKey, colFlag) +
+	".filter(r, r[7] != '')" +
+	fmt.Sprintf(".map(r, r + [r[%d] != 'T' && r[7] in params.spec.crossings && variables.there in params.spec.crossings[r[7]] ? params.spec.crossings[r[7]][variables.there] : ''])", colWay) +
+	fmt.Sprintf(".map(r, r[8] != '' ? r + [r[%d] == 'S' ? '3' : '1'] : r[%d] in ['T', 'N'] && variables.here in params.spec.crossings && r[7] in params.spec.crossings[variables.here] ? r + [params.spec.crossings[variables.here][r[7]], '2'] : r)", colWay, colWay) +
+	".filter(r, size(r) > 9)" +
+	fmt.Sprintf(".map(r, (size(r) > 10 ? r[9] : r[8]) + '\\t' + 'SKOTT-D' + r[size(r) - 1] + r[%d] + '\\t' + r[%d] + ' ' + r[%d] + ' \"' + ", colNumber, colPath, colPhrase) +
+	fmt.Sprintf("(r[%d] != '"+flagText+"' ? r[%d] : r[%d].startsWith(r[6]) ? r[6] : r[%d].find('^[^/:]*'))", colFlag, colKey, colKey, colKey) +
+	" + '\", which belongs to Environment \"' + r[7] + '\" (SKOTT-D' + r[size(r) - 1] + r[3] + ')').join('\\n')"
+
+// celMessage is crossingMessage.
+var celMessage = fmt.Sprintf("[variables.crossings.split('\\n')].map(l, 'crosses DataBoundary \"' + l[0].split('\\t')[0] + '\": ' + "+
+	"(size(l) <= %d ? l : variables.crossings.split('\\n', %d).filter(x, !x.contains('\\n'))).map(x, x.split('\\t')[2]).join('; ') + "+
+	"(size(l) <= %d ? '' : '; and ' + string(size(l) - %d) + ' more') + '; ' + "+
+	"(variables.claim == '' ? 'cluster \"' + params.spec.cluster.name : 'namespace \"' + request.namespace) + '\" belongs to Environment \"' + variables.here + "+
+	"'\". Use one of Environment \"' + variables.here + '\" instead, or see %s#' + l[0].split('\\t')[1].lowerAscii())[0]",
+	maxListed, maxListed, maxListed, maxListed-1, Documentation)
+
+// Bindings binds every policy for each action in use: each binding reads the Guards of its
+// own action. The guard's own policy needs none.
+func Bindings(actions ...skottv1.Action) []*admissionv1.ValidatingAdmissionPolicyBinding {
+	deny := admissionv1.DenyAction
+	var out []*admissionv1.ValidatingAdmissionPolicyBinding
+	for _, family := range families {
+		for _, action := range actions {
+			if family == guardFamily && action != skottv1.ActionDeny {
+				continue
+			}
+			b := &admissionv1.ValidatingAdmissionPolicyBinding{
+				TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicyBinding"},
+				ObjectMeta: metav1.ObjectMeta{Name: PolicyName(family, action), Labels: map[string]string{skottv1.LabelManagedBy: skottv1.FieldOwner}},
+				Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+					PolicyName: PolicyName(family, ""), ValidationActions: validationActions[action],
+				},
+			}
+			if family != guardFamily {
+				b.Spec.ParamRef = &admissionv1.ParamRef{
+					Selector:                &metav1.LabelSelector{MatchLabels: map[string]string{skottv1.LabelAction: string(action)}},
+					ParameterNotFoundAction: (*admissionv1.ParameterNotFoundActionType)(&deny),
+				}
+			}
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// validationActions of a binding; with Audit, the API server's audit log holds the violation
+// too, which is the only record that a policy leaves.
+var validationActions = map[skottv1.Action][]admissionv1.ValidationAction{
+	skottv1.ActionDeny:  {admissionv1.Deny, admissionv1.Audit},
+	skottv1.ActionWarn:  {admissionv1.Warn, admissionv1.Audit},
+	skottv1.ActionAudit: {admissionv1.Audit},
+}

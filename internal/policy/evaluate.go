@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"strings"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/address"
+	"github.com/skott-dev/skott/internal/flow"
+)
+
+// Request is what is asked of an API server, as far as a decision needs it.
+type Request struct {
+	// Operation: CREATE, UPDATE or DELETE.
+	Operation string
+	// Group and Resource that the request names, and its subresource if any.
+	Group, Resource, Subresource string
+	// Namespace of the object, and its labels; empty for cluster-scoped objects.
+	Namespace       string
+	NamespaceLabels map[string]string
+	// User name of the requester.
+	User string
+	// Object as decoded JSON, and OldObject for UPDATE and DELETE.
+	Object, OldObject map[string]any
+}
+
+// Decision is the answer to a Request.
+type Decision struct {
+	// Allowed: nothing forbids the request.
+	Allowed bool
+	// Violations of boundaries, in the order of the table.
+	Violations []Violation
+	// Codes of the reasons, in the order of Violations.
+	Codes []Code
+	// Message for the requester; empty if allowed.
+	Message string
+}
+
+// place is where an object is.
+type place struct {
+	environment string
+	subject     string // how a message speaks of it
+}
+
+// Evaluator decides by one Guard. It is immutable and safe for concurrent use.
+type Evaluator struct {
+	spec *skottv1.GuardSpec
+	book *address.Book
+}
+
+// NewEvaluator reads a Guard. The Guard must not be changed afterwards.
+func NewEvaluator(g *skottv1.Guard) *Evaluator {
+	s := &g.Spec
+	return &Evaluator{spec: s, book: &address.Book{
+		Addresses: s.Addresses, Parents: s.Parents, Hosts: s.Hosts, Aliases: s.Aliases,
+		Depths: s.Depths, SuffixLabels: s.SuffixLabels, PrefixLengths: s.PrefixLengths,
+	}}
+}
+
+// Evaluate decides a request. It sees what the compiled policies see, and beyond their
+// bounds on size.
+func (e *Evaluator) Evaluate(r *Request) Decision {
+	if d, refused := e.protect(r); refused {
+		return d
+	}
+	kind := flow.Lookup(r.Group, r.Resource)
+	if kind == nil || r.Operation == "DELETE" || !kind.Moves(r.Subresource) || ending(r) {
+		return Decision{Allowed: true}
+	}
+	here := e.here(r)
+	violations := e.crossings(kind, r, here)
+	if len(violations) == 0 {
+		return Decision{Allowed: true}
+	}
+	d := Decision{Violations: violations, Message: crossingMessage(violations, here)}
+	for _, v := range violations {
+		d.Codes = append(d.Codes, v.Code)
+	}
+	return d
+}
+
+// ending reports whether the request only takes an object that is being deleted a step
+// further, such as the removal of a finalizer. To refuse that would keep the crossing.
+func ending(r *Request) bool {
+	meta, _ := r.Object["metadata"].(map[string]any)
+	if meta["deletionTimestamp"] == nil || r.OldObject == nil {
+		return false
+	}
+	for _, field := range contents {
+		if !equal(r.Object[field], r.OldObject[field]) {
+			return false
+		}
+	}
+	return true
+}
+
+// here is the place of the request: the cluster, or its namespace when that is of an
+// Environment of its own and not above the cluster.
+func (e *Evaluator) here(r *Request) place {
+	if claim := r.NamespaceLabels[skottv1.LabelEnvironment]; e.mayClaim(claim) {
+		return place{environment: claim, subject: `namespace "` + r.Namespace + `"`}
+	}
+	return place{environment: e.spec.Cluster.Environment, subject: `cluster "` + e.spec.Cluster.Name + `"`}
+}
+
+// mayClaim reports whether a namespace of this cluster may be of Environment claim.
+func (e *Evaluator) mayClaim(claim string) bool {
+	return claim != "" && (claim == e.spec.Cluster.Environment || e.spec.Environments[claim] == skottv1.ClassNonProduction)
+}
+
+// crossings are the references of an object that a boundary forbids.
+func (e *Evaluator) crossings(kind *flow.Kind, r *Request, here place) []Violation {
+	there := here.environment
+	flow.Walk(kind, r.Object, r.Operation == "CREATE", func(ref *flow.Reference) {
+		if ref.Field.End == flow.Destination {
+			if owner := e.destination(ref); owner != "" {
+				there = owner
+			}
+		}
+	})
+	var out []Violation
+	flow.Walk(kind, r.Object, r.Operation == "CREATE", func(ref *flow.Reference) {
+		switch {
+		case ref.Field.End == flow.Destination:
+		case ref.Field.Form == flow.Text:
+			lower := address.Lower(ref.Text)
+			if !e.book.MayHold(lower) {
+				return
+			}
+			for _, token := range address.Tokens(lower) {
+				if key := address.TokenKey(token); key != "" {
+					out = e.judge(out, ref, key, here.environment, there)
+				}
+			}
+		default:
+			if key := e.key(ref); key != "" {
+				out = e.judge(out, ref, key, here.environment, there)
+			}
+		}
+	})
+	return out
+}
+
+// key is the canonical address of a reference that is no free text.
+func (e *Evaluator) key(ref *flow.Reference) string {
+	if ref.Field.Form == flow.Alias {
+		return e.book.Aliases[ref.Text]
+	}
+	return ref.Key
+}
+
+// destination is the place that an object delivers to, or "" if nobody owns the address.
+func (e *Evaluator) destination(ref *flow.Reference) string {
+	key := e.key(ref)
+	if ref.Field.Form == flow.Text {
+		key = address.TokenKey(address.FindToken(address.Short(ref.Text)))
+	}
+	m, _ := e.book.Owner(key, e.spec.Cluster.Datacenter)
+	return m.Place
+}
+
+// judge appends a violation if the address with this key may not be named by ref here.
+func (e *Evaluator) judge(out []Violation, ref *flow.Reference, key, here, there string) []Violation {
+	m, ok := e.book.Owner(key, e.spec.Cluster.Datacenter)
+	if !ok && (ref.Field.Type == address.Bucket) {
+		m, ok = e.book.Parent(key)
+	}
+	if !ok || m.Place == "" {
+		return out
+	}
+	way, boundary := "", ""
+	if ref.Field.Direction != flow.To {
+		way, boundary = "1", e.spec.Crossings[m.Place][there]
+		if ref.Field.End == flow.Source {
+			way = "3"
+		}
+	}
+	if boundary == "" && ref.Field.Direction != flow.From && ref.Field.End == "" {
+		way, boundary = "2", e.spec.Crossings[here][m.Place]
+	}
+	if boundary == "" {
+		return out
+	}
+	written := key
+	switch ref.Field.Form {
+	case flow.Text:
+		written = m.Written
+	case flow.Alias:
+		written = ref.Text
+	}
+	return append(out, Violation{
+		Code: addressCode(way, numbers[ref.Field.Type]), Path: ref.Path(), Address: written,
+		Owner: m.Place, Boundary: boundary, phrase: phrase(ref.Field),
+	})
+}
+
+// contents are the fields that hold what an object says.
+var contents = []string{"spec", "data", "stringData", "binaryData", "subsets", "endpoints", "template", "operation"}
+
+// equal compares decoded JSON.
+func equal(a, b any) bool {
+	switch x := a.(type) {
+	case map[string]any:
+		y, ok := b.(map[string]any)
+		if !ok || len(x) != len(y) {
+			return false
+		}
+		for k, v := range x {
+			if w, there := y[k]; !there || !equal(v, w) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		y, ok := b.([]any)
+		if !ok || len(x) != len(y) {
+			return false
+		}
+		for i := range x {
+			if !equal(x[i], y[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	return a == b
+}
+
+// ownLabel reports whether one of Skott's labels is meant.
+func ownLabel(key string) bool { return strings.HasPrefix(key, "skott.dev/") }

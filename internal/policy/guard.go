@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apilabels "k8s.io/apimachinery/pkg/labels"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/address"
+)
+
+// maxGuardBytes is how large the address maps of one Guard may grow before it is split:
+// etcd takes no more than 1.5 MiB.
+const maxGuardBytes = 1 << 20
+
+// Snapshot is everything that decides: what people wrote, and what the fleet observed. It
+// must not be changed after it was given to New.
+type Snapshot struct {
+	Environments []skottv1.Environment
+	Boundaries   []skottv1.DataBoundary
+	Locations    []skottv1.DataLocation
+	Clusters     []Member
+}
+
+// Member is a cluster of the fleet, as an address of its Environment.
+type Member struct {
+	// Place the cluster belongs to.
+	Place string
+	// Namespace and Name of the Cluster; empty for Management Clusters themselves.
+	Namespace, Name string
+	// Endpoint of the API server as host:port, if known.
+	Endpoint string
+}
+
+// Policy is a snapshot made ready for decisions. It is immutable.
+type Policy struct {
+	classes    map[string]skottv1.Class
+	stages     map[string]skottv1.Stage
+	customers  map[string][]string
+	crossings  map[skottv1.Action]map[string]map[string]string
+	entries    []address.Entry
+	rejected   []error
+	contested  map[string][]string
+	selections map[string]Selection
+	// parts of the address book, in the order of Guards; computed once for all clusters.
+	parts []*address.Book
+}
+
+// Selection is which Environments a boundary selects, by name.
+type Selection struct{ From, To []string }
+
+// New resolves a snapshot.
+func New(s Snapshot) *Policy {
+	p := &Policy{
+		classes: map[string]skottv1.Class{}, stages: map[string]skottv1.Stage{}, customers: map[string][]string{},
+		crossings: map[skottv1.Action]map[string]map[string]string{}, contested: map[string][]string{}, selections: map[string]Selection{},
+	}
+	for i := range s.Environments {
+		e := &s.Environments[i]
+		p.classes[e.Name], p.stages[e.Name], p.customers[e.Name] = e.EffectiveClass(), e.Spec.Stage, e.Spec.CustomerNamespaces
+	}
+	p.resolve(s.Boundaries, s.Environments)
+	for i := range s.Locations {
+		p.declare(&s.Locations[i])
+	}
+	p.contend()
+	for _, m := range s.Clusters {
+		p.addMember(m)
+	}
+	p.parts = split(p.entries)
+	return p
+}
+
+// resolve turns the boundaries into one relation of places per action. A pair that several
+// boundaries forbid goes to the strictest action, there to the first by name.
+func (p *Policy) resolve(boundaries []skottv1.DataBoundary, environments []skottv1.Environment) {
+	sorted := slices.Clone(boundaries)
+	slices.SortFunc(sorted, func(a, b skottv1.DataBoundary) int {
+		return cmp.Or(strictness(a.Spec.Action)-strictness(b.Spec.Action), strings.Compare(a.Name, b.Name))
+	})
+	taken := map[[2]string]bool{}
+	for i := range sorted {
+		b := &sorted[i]
+		from := selected(b.Spec.From, skottv1.ClassProduction, environments)
+		to := selected(b.Spec.To, skottv1.ClassNonProduction, environments)
+		p.selections[b.Name] = Selection{From: from, To: to}
+		if b.Spec.From == nil || slices.Contains(b.Spec.From.Classes, skottv1.ClassProduction) {
+			from = append(slices.Clone(from), skottv1.PlaceOps, skottv1.PlaceUnassigned)
+		}
+		if b.Spec.To == nil || slices.Contains(b.Spec.To.Classes, skottv1.ClassNonProduction) {
+			to = append(slices.Clone(to), skottv1.PlaceUnassigned)
+		}
+		for _, f := range from {
+			for _, t := range to {
+				if f != t && !taken[[2]string{f, t}] {
+					taken[[2]string{f, t}] = true
+					p.forbid(b.Spec.Action, f, t, b.Name)
+				}
+			}
+		}
+	}
+}
+
+func strictness(a skottv1.Action) int {
+	return slices.Index([]skottv1.Action{skottv1.ActionDeny, skottv1.ActionWarn, skottv1.ActionAudit}, a)
+}
+
+func (p *Policy) forbid(action skottv1.Action, from, to, boundary string) {
+	relation := p.crossings[action]
+	if relation == nil {
+		relation = map[string]map[string]string{}
+		p.crossings[action] = relation
+	}
+	if relation[from] == nil {
+		relation[from] = map[string]string{}
+	}
+	relation[from][to] = boundary
+}
+
+// selected are the Environments that a selector chooses, sorted; class is the default.
+func selected(s *skottv1.EnvironmentSelector, class skottv1.Class, environments []skottv1.Environment) []string {
+	if s == nil {
+		s = &skottv1.EnvironmentSelector{Classes: []skottv1.Class{class}}
+	}
+	match := apilabels.Nothing()
+	if s.Selector != nil {
+		if parsed, err := metav1.LabelSelectorAsSelector(s.Selector); err == nil {
+			match = parsed
+		}
+	}
+	var out []string
+	for i := range environments {
+		e := &environments[i]
+		if slices.Contains(s.Classes, e.EffectiveClass()) || slices.Contains(s.Environments, e.Name) || match.Matches(apilabels.Set(e.Labels)) {
+			out = append(out, e.Name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// place is the Environment if it exists, else the place for what has none.
+func (p *Policy) place(environment string) string {
+	if _, ok := p.classes[environment]; ok {
+		return environment
+	}
+	return skottv1.PlaceUnassigned
+}
+
+// production reports whether what a place owns may not leave: class Production, Ops, and
+// what nobody has assigned.
+func (p *Policy) production(place string) bool {
+	class, known := p.classes[place]
+	return !known || class == skottv1.ClassProduction
+}
+
+func (p *Policy) declare(d *skottv1.DataLocation) {
+	place := p.place(d.Spec.EnvironmentRef.Name)
+	for i, raw := range d.Spec.Addresses {
+		a, err := address.Parse(address.Type(raw.Type), raw.Value)
+		if err != nil {
+			p.rejected = append(p.rejected, fmt.Errorf("DataLocation %q: spec.addresses[%d].value: %w", d.Name, i, err))
+			continue
+		}
+		p.entries = append(p.entries, address.Entry{
+			Address: a, Place: place, Production: p.production(place), Shared: d.Spec.Shared != nil && *d.Spec.Shared,
+		})
+	}
+}
+
+// contend finds the addresses that two places claim.
+func (p *Policy) contend() {
+	owners := map[string]map[string]bool{}
+	for _, e := range p.entries {
+		if e.Shared {
+			continue
+		}
+		text := e.Address.String()
+		if owners[text] == nil {
+			owners[text] = map[string]bool{}
+		}
+		owners[text][e.Place] = true
+	}
+	for text, places := range owners {
+		if len(places) > 1 {
+			p.contested[text] = slices.Sorted(maps.Keys(places))
+		}
+	}
+}
+
+func (p *Policy) addMember(m Member) {
+	add := func(value string) {
+		if a, err := address.Parse(address.ClusterEndpoint, value); err == nil {
+			p.entries = append(p.entries, address.Entry{Address: a, Place: m.Place, Production: p.production(m.Place)})
+		}
+	}
+	if m.Name != "" {
+		add(m.Namespace + "/" + m.Name)
+	}
+	if m.Endpoint != "" {
+		add(m.Endpoint)
+	}
+}
+
+// Contested are the addresses that more than one place claims, with those places.
+func (p *Policy) Contested() map[string][]string { return p.contested }
+
+// Rejected are declared addresses that do not parse, one error each.
+func (p *Policy) Rejected() []error { return p.rejected }
+
+// Selects says which Environments a boundary selects.
+func (p *Policy) Selects(boundary string) Selection { return p.selections[boundary] }
+
+// Addresses counts the addresses of a place that are not shared.
+func (p *Policy) Addresses(place string) int {
+	n := 0
+	for _, e := range p.entries {
+		if e.Place == place && !e.Shared {
+			n++
+		}
+	}
+	return n
+}
+
+// split cuts the book into parts that each fit one object. Addresses of one domain stay
+// together, so that the most specific of them wins in whatever part it is.
+func split(entries []address.Entry) []*address.Book {
+	groups, sizes := map[string][]address.Entry{}, map[string]int{}
+	for _, e := range entries {
+		key := domainOf(e.Address.String())
+		groups[key] = append(groups[key], e)
+		// Text and place stand in Addresses, the head in Hosts, and the text above in Parents.
+		sizes[key] += 3*len(e.Address.String()) + 2*len(e.Place) + 32
+	}
+	var parts []*address.Book
+	var current []address.Entry
+	size := 0
+	for _, key := range slices.Sorted(maps.Keys(groups)) {
+		if size > 0 && size+sizes[key] > maxGuardBytes {
+			parts = append(parts, address.NewBook(current))
+			current, size = nil, 0
+		}
+		current, size = append(current, groups[key]...), size+sizes[key]
+	}
+	return append(parts, address.NewBook(current))
+}
+
+// domainOf is the last two labels of an address's host, or its first segment.
+func domainOf(text string) string {
+	head, _, _ := strings.Cut(strings.TrimPrefix(text, "*."), "/")
+	head, _, _ = strings.Cut(head, ":")
+	labels := strings.Split(head, ".")
+	if len(labels) > 2 {
+		labels = labels[len(labels)-2:]
+	}
+	return strings.Join(labels, ".")
+}
+
+// GuardedCluster describes a cluster of an Environment as its Guard does.
+func (p *Policy) GuardedCluster(c skottv1.GuardedCluster) skottv1.GuardedCluster {
+	if c.Environment == "" && c.Role == string(skottv1.RoleOps) {
+		c.Environment, c.Class = skottv1.PlaceOps, skottv1.ClassProduction
+		return c
+	}
+	c.Environment = p.place(c.Environment)
+	c.Stage, c.Class = string(p.stages[c.Environment]), p.classes[c.Environment]
+	if c.Class == "" {
+		c.Class = skottv1.ClassNonProduction
+	}
+	return c
+}
+
+// Actions in use, strictest first; Deny always is.
+func (p *Policy) Actions() []skottv1.Action {
+	out := []skottv1.Action{skottv1.ActionDeny}
+	for _, a := range []skottv1.Action{skottv1.ActionWarn, skottv1.ActionAudit} {
+		if len(p.crossings[a]) > 0 {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// Guards compiles the Guards of a cluster: for every action in use as many as the address
+// book has parts. namespaces are those of the cluster that are of an Environment of their
+// own.
+func (p *Policy) Guards(cluster skottv1.GuardedCluster, namespaces map[string]string) []*skottv1.Guard {
+	c := p.GuardedCluster(cluster)
+	var out []*skottv1.Guard
+	for _, action := range p.Actions() {
+		for part, book := range p.parts {
+			g := &skottv1.Guard{
+				TypeMeta: metav1.TypeMeta{APIVersion: skottv1.GroupVersion.String(), Kind: "Guard"},
+				ObjectMeta: metav1.ObjectMeta{Name: guardName(action, part), Labels: map[string]string{
+					skottv1.LabelManagedBy: skottv1.FieldOwner, skottv1.LabelAction: string(action)}},
+				Spec: p.guardSpec(c, action, book),
+			}
+			p.addNamespaces(&g.Spec, namespaces)
+			out = append(out, g)
+		}
+	}
+	revision := revisionOf(out)
+	for i, g := range out {
+		g.Spec.Revision = revision
+		if g.Spec.Action == skottv1.ActionDeny {
+			addCanary(&g.Spec, CanaryHost(revision, i))
+		}
+	}
+	return out
+}
+
+// guardName is "skott", "skott-1", … for Deny, "skott-warn", … for the others.
+func guardName(action skottv1.Action, part int) string {
+	name := "skott"
+	if action != skottv1.ActionDeny {
+		name += "-" + strings.ToLower(string(action))
+	}
+	if part > 0 {
+		name += fmt.Sprintf("-%d", part)
+	}
+	return name
+}
+
+func (p *Policy) guardSpec(c skottv1.GuardedCluster, action skottv1.Action, book *address.Book) skottv1.GuardSpec {
+	stages := map[string]skottv1.Class{}
+	for name, stage := range p.stages {
+		if stages[string(stage)] != skottv1.ClassProduction {
+			stages[string(stage)] = p.classes[name]
+		}
+	}
+	crossings := p.crossings[action]
+	if crossings == nil {
+		crossings = map[string]map[string]string{}
+	}
+	customers := p.customers[c.Environment]
+	if customers == nil {
+		customers = []string{}
+	}
+	return skottv1.GuardSpec{
+		Cluster: c, Action: action, Environments: p.classes, Stages: stages, Namespaces: map[string]string{}, Crossings: crossings,
+		Addresses: book.Addresses, Parents: book.Parents, Hosts: book.Hosts, Aliases: book.Aliases,
+		Depths: book.Depths, SuffixLabels: nonNil(book.SuffixLabels), PrefixLengths: nonNil(book.PrefixLengths),
+		CustomerNamespaces: customers,
+	}
+}
+
+func nonNil(v []int64) []int64 {
+	if v == nil {
+		return []int64{}
+	}
+	return v
+}
+
+// addNamespaces makes every namespace of the cluster an address of its place, below
+// "namespace/". The cluster itself owns those that are not listed.
+func (p *Policy) addNamespaces(s *skottv1.GuardSpec, namespaces map[string]string) {
+	s.Addresses = maps.Clone(s.Addresses)
+	s.Addresses["namespace"] = s.Cluster.Environment
+	for name, environment := range namespaces {
+		if environment == s.Cluster.Environment || p.classes[environment] == skottv1.ClassNonProduction {
+			s.Namespaces[name] = environment
+			s.Addresses["namespace/"+name] = environment
+		}
+	}
+	s.Depths = depths(s.Depths, 1, 2)
+}
+
+// depths adds to a descending list.
+func depths(have []int64, more ...int64) []int64 {
+	out := slices.Clone(have)
+	for _, n := range more {
+		if !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	slices.SortFunc(out, func(a, b int64) int { return cmp.Compare(b, a) })
+	return out
+}
+
+// revisionOf is a hash of everything that the Guards of a cluster say.
+func revisionOf(guards []*skottv1.Guard) string {
+	h := sha256.New()
+	encoder := json.NewEncoder(h)
+	for _, g := range guards {
+		// Encoding sorts the keys of maps; a Guard holds nothing that cannot be encoded.
+		_ = encoder.Encode(g)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12]
+}
