@@ -32,11 +32,6 @@ const (
 	grantWait = 5 * time.Second
 )
 
-// OperatorUser is the user name that Skott works under in every guarded cluster.
-func OperatorUser(namespace string) string {
-	return "system:serviceaccount:" + namespace + ":" + operatorAccount
-}
-
 // account is Skott's own account in one cluster, and the one of its canaries. It is made
 // with the given credentials and from then on lives on tokens it renews itself: if the
 // given credentials expire, a guarded cluster stays guarded and proved.

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +59,7 @@ type loop struct {
 	records   map[objectKey]record
 	applied   string // revision of which every object is in records
 	watch     *watch
+	proof     *proof // the one under way
 	nextProof time.Time
 	backoff   time.Duration
 }
@@ -119,12 +119,17 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	if doubted := l.station.takeDoubt(); !wrote && !doubted {
-		if left := time.Until(l.nextProof); left > 0 {
-			return left, nil
-		}
+	doubted := l.station.takeDoubt()
+	switch left := time.Until(l.nextProof); {
+	case wrote:
+		l.proof = newProof(desired, proofAfterWrite)
+	case l.proof != nil: // go on with it
+	case !doubted && left > 0:
+		return left, nil
+	default:
+		l.proof = newProof(desired, proofOtherwise)
 	}
-	return l.prove(ctx, desired, wrote)
+	return l.prove(ctx)
 }
 
 // admit finds out which API server this is, whether it is this loop's to guard, and
@@ -277,35 +282,35 @@ func (l *loop) awaitEstablished(ctx context.Context, crd *unstructured.Unstructu
 	return nil
 }
 
-// prove sends the canaries and records what it shows.
-func (l *loop) prove(ctx context.Context, d Desired, wrote bool) (time.Duration, error) {
-	window := proofOtherwise
-	if wrote {
-		window = proofAfterWrite
-	}
-	key, observer := l.station.snapshot().Key(), l.options().Observer
-	p, err := prove(ctx, l.link.account.canary, d, window, func(family string, denied bool, took time.Duration) {
-		observer.Canary(key, family, denied, took)
-	})
-	if err != nil {
+// prove sends the canaries, and records what they show once that is settled.
+func (l *loop) prove(ctx context.Context) (time.Duration, error) {
+	p := l.proof
+	over, err := p.try(ctx, l.link.account.canary)
+	if err != nil || !over {
 		return 0, err
 	}
+	l.proof = nil
+	key, observer := l.station.snapshot().Key(), l.options().Observer
+	for i, canary := range p.desired.Canaries {
+		observer.Canary(key, canary.Family, p.results[i] == nil, p.took[i])
+	}
+	admitted, unanswered := p.outcome()
 	switch {
-	case len(p.admitted) > 0:
-		for _, family := range p.admitted {
+	case len(admitted) > 0:
+		for _, family := range admitted {
 			observer.CanaryAdmitted(key, family)
 		}
-		l.enter(CanaryAdmitted, skottv1.ReasonCanaryAdmitted, "the API server admitted the canaries of "+strings.Join(slices.Sorted(slices.Values(p.admitted)), ", "))
-	case len(p.unanswered) > 0:
+		l.enter(CanaryAdmitted, skottv1.ReasonCanaryAdmitted, "the API server admitted the canaries of "+strings.Join(admitted, ", "))
+	case len(unanswered) > 0:
 		l.link.account.doubt() // perhaps its rights were taken away
-		l.enter(Published, skottv1.ReasonNotProved, "canaries were refused for another reason: "+strings.Join(p.unanswered, ", "))
-	case len(d.Canaries) == 0:
+		l.enter(Published, skottv1.ReasonNotProved, "canaries were refused for another reason: "+strings.Join(unanswered, ", "))
+	case len(p.desired.Canaries) == 0:
 		l.enter(Published, skottv1.ReasonNotProved, "there is no canary")
 	default:
 		l.backoff = 0
 		l.nextProof = time.Now().Add(l.options().CanaryInterval)
 		l.station.update(func(c *Cluster) {
-			c.Guard.ProvedRevision, c.Guard.ProvedAt = d.Revision, time.Now()
+			c.Guard.ProvedRevision, c.Guard.ProvedAt = p.desired.Revision, time.Now()
 			c.Guard.enter(Enforced, skottv1.ReasonEnforced, "")
 		})
 		return l.options().CanaryInterval, nil
@@ -336,7 +341,7 @@ func (l *loop) failed(ctx context.Context, err error) time.Duration {
 		}
 		l.enter(Publishing, reason, brief(err))
 	}
-	l.nextProof = time.Time{}
+	l.proof, l.nextProof = nil, time.Time{}
 	return l.delay()
 }
 

@@ -20,7 +20,6 @@ import (
 )
 
 const (
-	proofPause = 100 * time.Millisecond
 	// A policy takes about a second to act the first time. When nothing was written, a
 	// canary that is let through is repeated for a moment only.
 	proofAfterWrite = 10 * time.Second
@@ -30,50 +29,53 @@ const (
 // errAdmitted is the result of a canary that was let through.
 var errAdmitted = errors.New("the API server let it through")
 
-// proof is the result of sending all canaries.
+// proof is one attempt to have every canary of a revision denied, before it ends.
 type proof struct {
-	admitted   []string // families that were let through
-	unanswered []string // families with another error than a denial, and the error
+	desired Desired
+	ends    time.Time
+	pending []int // indexes of the canaries that were not denied yet
+	results []error
+	took    []time.Duration
 }
 
-// prove sends the canaries until all are denied or the time is up, and reports each result
-// once. An error means that the cluster could not be asked.
-func prove(ctx context.Context, c client.Client, d Desired, window time.Duration, report func(family string, denied bool, took time.Duration)) (proof, error) {
-	results := make([]error, len(d.Canaries))
-	took := make([]time.Duration, len(d.Canaries))
-	pending := make([]int, len(d.Canaries))
-	for i := range pending {
-		pending[i] = i
+func newProof(d Desired, window time.Duration) *proof {
+	p := &proof{desired: d, ends: time.Now().Add(window), results: make([]error, len(d.Canaries)), took: make([]time.Duration, len(d.Canaries))}
+	for i := range d.Canaries {
+		p.pending = append(p.pending, i)
 	}
-	for end := time.Now().Add(window); ; {
-		pending = slices.DeleteFunc(pending, func(i int) bool {
-			start := time.Now()
-			results[i] = denied(send(ctx, c, d.Canaries[i]), d, d.Canaries[i].Want)
-			took[i] = time.Since(start)
-			return results[i] == nil
-		})
-		if len(pending) == 0 || time.Now().After(end) {
-			break
+	return p
+}
+
+// try sends the pending canaries once and says whether the proof is over. It does not wait:
+// drift that appears meanwhile must not either. An error means that the cluster could not
+// be asked.
+func (p *proof) try(ctx context.Context, c client.Client) (over bool, err error) {
+	p.pending = slices.DeleteFunc(p.pending, func(i int) bool {
+		canary, start := p.desired.Canaries[i], time.Now()
+		p.results[i] = denied(send(ctx, c, canary), p.desired.Policies, canary.Want)
+		p.took[i] = time.Since(start)
+		if r := p.results[i]; r != nil && !errors.Is(r, errAdmitted) && !answered(r) {
+			err = fmt.Errorf("cannot send canary %q: %w", canary.Family, r)
 		}
-		if err := pause(ctx, proofPause); err != nil {
-			return proof{}, err
+		return p.results[i] == nil
+	})
+	return len(p.pending) == 0 || time.Now().After(p.ends), err
+}
+
+// outcome names the families that were let through, and those that were refused for another
+// reason than ours.
+func (p *proof) outcome() (admitted, unanswered []string) {
+	for _, i := range p.pending {
+		family, err := p.desired.Canaries[i].Family, p.results[i]
+		if errors.Is(err, errAdmitted) {
+			admitted = append(admitted, family)
+		} else {
+			unanswered = append(unanswered, fmt.Sprintf("%s (%s)", family, brief(err)))
 		}
 	}
-	var p proof
-	for i, canary := range d.Canaries {
-		err := results[i]
-		switch {
-		case err == nil:
-		case errors.Is(err, errAdmitted):
-			p.admitted = append(p.admitted, canary.Family)
-		case !answered(err):
-			return proof{}, fmt.Errorf("cannot send canary %q: %w", canary.Family, err)
-		default:
-			p.unanswered = append(p.unanswered, fmt.Sprintf("%s (%s)", canary.Family, brief(err)))
-		}
-		report(canary.Family, err == nil, took[i])
-	}
-	return p, nil
+	slices.Sort(admitted)
+	slices.Sort(unanswered)
+	return admitted, unanswered
 }
 
 // send sends a canary as a dry run.
@@ -91,7 +93,7 @@ func send(ctx context.Context, c client.Client, canary Canary) error {
 
 // denied is nil when the answer to a canary is a denial by a desired policy whose text
 // contains want. RBAC, quotas and other webhooks refuse requests too; that proves nothing.
-func denied(answer error, d Desired, want string) error {
+func denied(answer error, policies []*admissionv1.ValidatingAdmissionPolicy, want string) error {
 	if answer == nil {
 		return errAdmitted
 	}
@@ -100,7 +102,7 @@ func denied(answer error, d Desired, want string) error {
 		return answer
 	}
 	name, text, ok := policyDenial(status.Status().Message)
-	ours := slices.ContainsFunc(d.Policies, func(p *admissionv1.ValidatingAdmissionPolicy) bool { return p.Name == name })
+	ours := slices.ContainsFunc(policies, func(p *admissionv1.ValidatingAdmissionPolicy) bool { return p.Name == name })
 	if ok && ours && strings.Contains(text, want) {
 		return nil
 	}

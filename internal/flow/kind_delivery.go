@@ -49,5 +49,5 @@ func storeKind(resource, kind string) Kind {
 		"fortanix.apiUrl", "scaleway.apiUrl", "infisical.hostAPI", "onepassword.connectHost", "secretserver.serverURL"} {
 		fields = append(fields, Field{Path: p + url, Form: Text, Type: address.Host, Direction: Names})
 	}
-	return Kind{Group: "external-secrets.io", Version: "v1", Resource: resource, Kind: kind, Family: Delivery, Fields: fields}
+	return Kind{Group: "external-secrets.io", Version: "v1", Resource: resource, Kind: kind, Family: Delivery, Rows: "store", Fields: fields}
 }

@@ -63,9 +63,9 @@ func celTokenKey() string {
 	return "(" + object("s3", "aws") + " : " + object("gs", "gcs") + " : " + dotted + ")"
 }
 
-// celFirstKey is the key of the first token of the string v, or fallback.
+// celFirstKey is the key of the first token of the short string v, or fallback.
 func celFirstKey(v, fallback string) string {
-	return bind("t", celShort(v)+".find("+quote(address.TokenPattern)+")",
+	return bind("t", v+".find("+quote(address.TokenPattern)+")",
 		bind("k", "t == '' ? '' : "+celTokenKey(), "k == '' ? "+fallback+" : k"))
 }
 
@@ -95,7 +95,7 @@ func celKey(f *flow.Field, with func(int) string) string {
 		key := bind("g", repository, bind("k", celFirstKey("g[size(g) - 1]", "''"), bind("k", "k.replace('.git/', '/', 1)", "k.endsWith('.git') ? k.substring(0, size(k) - 4) : k")))
 		return bind("k", key, "k == '' ? '' : "+celPath("k + '/' + "+with(0)))
 	case flow.Store:
-		return bind("k", celFirstKey("v", "''"), "k == '' ? '' : "+celPath("k + '/' + "+with(0)))
+		return bind("k", celFirstKey(celShort("v"), "''"), "k == '' ? '' : "+celPath("k + '/' + "+with(0)))
 	case flow.Endpoint:
 		return bind("q", celShort("v")+".find('[^/].*').find('^(?:.*[^.])?')", bind("w", with(0), "q == '' ? '' : w in ['', '0', '443', '80'] ? q : q + ':' + w"))
 	case flow.Cluster:

@@ -163,7 +163,7 @@ func (c *compiler) variables() []admissionv1.Variable {
 		variable("here", "variables.claim == '' ? params.spec.cluster.environment : variables.claim"),
 	}
 	root, rootPath := c.roots()
-	out = append(out, variable("root", root))
+	out = append(out, variable("root", "dyn("+root+")"))
 	if rootPath != "" {
 		out = append(out, variable("rootPath", rootPath))
 	}
@@ -185,7 +185,7 @@ func (c *compiler) variables() []admissionv1.Variable {
 func paren(s string) string { return "(" + s + ")" }
 
 // celClaim is the Environment that the namespace of the object is of, if not its cluster's.
-const celClaim = `[namespaceObject == null ? '' : namespaceObject.metadata[?'labels'][?'skott.dev/environment'].orValue('')]` +
+const celClaim = `[namespaceObject != null && has(namespaceObject.metadata.labels) && 'skott.dev/environment' in namespaceObject.metadata.labels ? namespaceObject.metadata.labels['skott.dev/environment'] : '']` +
 	`.map(c, c != '' && (c == params.spec.cluster.environment || c in params.spec.environments && params.spec.environments[c] == 'NonProduction') ? c : '')[0]`
 
 // when is true for requests of the given kinds.
@@ -304,7 +304,7 @@ func lines(parts []string) string {
 func (c *compiler) there() string {
 	keys := c.byRows(func(k *flow.Kind) string {
 		parts := fieldsOf(k, func(f *flow.Field) bool { return f.End == flow.Destination }, func(f *flow.Field) string {
-			key := celFirstKey("v", "''")
+			key := celFirstKey(celShort("v"), "''")
 			if f.Form != flow.Text {
 				key = celKey(f, func(int) string { return "''" })
 			}
@@ -325,11 +325,11 @@ func (c *compiler) there() string {
 // celCrossings turns variables.refs into the references that a boundary forbids: boundary,
 // code and sentence, one a line. A reference is first given its most specific address, then
 // the owner of that, then the boundary between owner and here or there.
-var celCrossings = "variables.refs == '' || size(variables.refs.split('\\n')) > " + strconv.Itoa(2*maxItems) + " ? '' : variables.refs.split('\\n').map(l, l.split('\\t'))" +
+var celCrossings = "variables.refs == '' || size(variables.refs.split('\\n')) > " + strconv.Itoa(2*maxItems) + " ? '' : variables.refs.split('\\n').map(l, dyn(l.split('\\t')))" +
 	fmt.Sprintf(".map(r, [r[%d]].map(k, r + ["+celMatches+"].map(c, size(c) > 0 ? [c[0], params.spec.addresses[c[0]]] : r[%d] == '"+flagBucket+"' && k in params.spec.parents ? [k, params.spec.parents[k]] : ['', ''])[0])[0])", colKey, colFlag) +
 	".filter(r, r[7] != '')" +
 	fmt.Sprintf(".map(r, r + [r[%d] != 'T' && r[7] in params.spec.crossings && variables.there in params.spec.crossings[r[7]] ? params.spec.crossings[r[7]][variables.there] : ''])", colWay) +
-	fmt.Sprintf(".map(r, r[8] != '' ? r + [r[%d] == 'S' ? '3' : '1'] : r[%d] in ['T', 'N'] && variables.here in params.spec.crossings && r[7] in params.spec.crossings[variables.here] ? r + [params.spec.crossings[variables.here][r[7]], '2'] : r)", colWay, colWay) +
+	fmt.Sprintf(".map(r, r[8] != '' ? r + [r[%d] == 'S' ? '3' : '1'] : r[%d] in ['T', 'N'] && variables.here in params.spec.crossings && r[7] in params.spec.crossings[variables.here] ? r + [params.spec.crossings[variables.here][r[7]], dyn('2')] : r)", colWay, colWay) +
 	".filter(r, size(r) > 9)" +
 	fmt.Sprintf(".map(r, (size(r) > 10 ? r[9] : r[8]) + '\\t' + 'SKOTT-D' + r[size(r) - 1] + r[%d] + '\\t' + r[%d] + ' ' + r[%d] + ' \"' + ", colNumber, colPath, colPhrase) +
 	fmt.Sprintf("(r[%d] != '"+flagText+"' ? r[%d] : r[%d].startsWith(r[6]) ? r[6] : r[%d].find('^[^/:]*'))", colFlag, colKey, colKey, colKey) +

@@ -38,12 +38,12 @@ func celString(base string, steps []flow.Step) string {
 
 // celList is the list at steps from base, or an empty one.
 func celList(base string, steps []flow.Step) string {
-	return bind("x", celField(base, steps)+".orValue([])", "type(x) == list ? x : []")
+	return "dyn(" + bind("x", celField(base, steps)+".orValue([])", "type(x) == list ? x : []") + ")"
 }
 
 // celMap is the map at steps from base, or an empty one.
 func celMap(base string, steps []flow.Step) string {
-	return bind("x", celField(base, steps)+".orValue({})", "type(x) == map ? x : {}")
+	return "dyn(" + bind("x", celField(base, steps)+".orValue({})", "type(x) == map ? x : {}") + ")"
 }
 
 // each walks the values of a field and joins what leaf makes of them, line by line. leaf

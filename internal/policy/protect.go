@@ -207,7 +207,7 @@ func expectedLabels(c *skottv1.GuardedCluster) map[string]string {
 }
 
 // celExpected is expectedLabels as CEL.
-const celExpected = `{'skott.dev/environment': params.spec.cluster.environment, 'skott.dev/stage': params.spec.cluster.?stage.orValue(''), 'skott.dev/datacenter': params.spec.cluster.datacenter, 'skott.dev/management-cluster': params.spec.cluster.managementCluster, 'skott.dev/guarded': 'false'}`
+const celExpected = `{'skott.dev/environment': params.spec.cluster.environment, 'skott.dev/stage': params.spec.cluster.?stage.orValue(''), 'skott.dev/datacenter': params.spec.cluster.datacenter, 'skott.dev/management-cluster': params.spec.cluster.managementCluster, 'skott.dev/guarded': dyn('false')}`
 
 // customer reports whether a namespace holds customers' Clusters.
 func (e *Evaluator) customer(namespace string) bool {
