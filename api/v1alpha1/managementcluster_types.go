@@ -150,6 +150,8 @@ type ManagementClusterStatus struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
 	ClusterAPIVersions []string `json:"clusterAPIVersions,omitempty"`
 
 	// workloadClusters counts the Clusters under this cluster.
