@@ -149,12 +149,3 @@ func edit(parent any, path []string, value any) {
 func try(ctx context.Context, o *unstructured.Unstructured) error {
 	return c.Create(ctx, o.DeepCopy(), client.DryRunAll)
 }
-
-// list is n different texts.
-func list(n int, text string) []any {
-	out := make([]any, n)
-	for i := range out {
-		out[i] = text + strconv.Itoa(i)
-	}
-	return out
-}
