@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -105,12 +106,17 @@ func hashOf(u *unstructured.Unstructured) ([sha256.Size]byte, error) {
 }
 
 // applyObject makes the object on the server what is desired, and returns what is there.
-// Apply corrects fields that we own. A field that somebody added and we have no opinion on
-// (a match condition that lets everything pass) survives it, and takes a replacement. It is
-// never deleted and created: a policy is never away.
+// Apply corrects fields that we own. What somebody added and we have no opinion on (a match
+// condition that lets everything pass) survives it, and takes a replacement; so does what
+// cannot stand beside ours (the action Warn in the set that we want to be Deny). Nothing is
+// ever deleted and created: a policy is never away.
 func applyObject(ctx context.Context, c client.Client, desired *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	live := desired.DeepCopy()
 	err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(live), client.ForceOwnership, client.FieldOwner(skottv1.FieldOwner))
+	if apierrors.IsInvalid(err) && c.Get(ctx, client.ObjectKeyFromObject(desired), live) == nil {
+		err = nil // if it is invalid by itself, the replacement is refused too
+		live.SetLabels(merged(live.GetLabels(), desired.GetLabels()))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot apply %s %q: %w", desired.GetKind(), desired.GetName(), err)
 	}
@@ -123,6 +129,13 @@ func applyObject(ctx context.Context, c client.Client, desired *unstructured.Uns
 		return nil, fmt.Errorf("cannot replace %s %q: %w", desired.GetKind(), desired.GetName(), err)
 	}
 	return live, nil
+}
+
+func merged(base, over map[string]string) map[string]string {
+	result := map[string]string{}
+	maps.Copy(result, base)
+	maps.Copy(result, over)
+	return result
 }
 
 // defaults are what the API server adds to the kinds we write when a field is left out.

@@ -37,6 +37,9 @@ const (
 	backoffLast  = time.Minute
 	// passPause keeps a loop from running hot when somebody keeps undoing what it does.
 	passPause = 100 * time.Millisecond
+	// proofPause is the longest time between two proofs that fail: they are cheap, and an
+	// API server that has just started denies everything for its own reasons at first.
+	proofPause = 5 * time.Second
 	// slow times CanaryInterval is how often a cluster that cannot be guarded is looked at.
 	slow = 5
 )
@@ -316,7 +319,7 @@ func (l *loop) prove(ctx context.Context) (time.Duration, error) {
 		return l.options().CanaryInterval, nil
 	}
 	l.nextProof = time.Time{}
-	return l.delay(), nil
+	return min(l.delay(), proofPause), nil
 }
 
 // failed records an error and says when to try again.

@@ -49,7 +49,7 @@ func newLink(given *rest.Config, inCluster bool, options Options) (*link, error)
 	l.dialer = connrotation.NewDialer((&net.Dialer{Timeout: options.Timeout, KeepAlive: 30 * time.Second}).DialContext)
 	admin := rest.CopyConfig(given)
 	admin.UserAgent, admin.Timeout, admin.Dial = userAgent, options.Timeout, l.dialer.DialContext
-	admin.QPS, admin.Burst, admin.RateLimiter = qps, burst, nil
+	admin.QPS, admin.Burst, admin.RateLimiter, admin.WarningHandler = qps, burst, nil, rest.NoWarnings{}
 
 	httpClient, err := rest.HTTPClientFor(admin)
 	if err != nil {
@@ -84,7 +84,7 @@ func withoutCredentials(config *rest.Config) (*rest.Config, error) {
 	if err != nil {
 		return nil, errors.New("cannot use the given credentials: the server is not a valid URL")
 	}
-	return &rest.Config{Host: host.String(), Transport: base, QPS: qps, Burst: burst, UserAgent: userAgent}, nil
+	return &rest.Config{Host: host.String(), Transport: base, QPS: qps, Burst: burst, UserAgent: userAgent, WarningHandler: rest.NoWarnings{}}, nil
 }
 
 // withToken adds a token to every request of a configuration. Without a timeout it is fit
