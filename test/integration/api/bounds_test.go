@@ -297,30 +297,33 @@ var _ = It("Each CEL rule has a row that meets it", func() {
 		}
 	}
 	for kind := range full {
-		for _, rule := range rulesBelow(schemaOf(kind)) {
-			Expect(wanted).To(ContainElement(ContainSubstring(firstWords(rule))), "%s: %s", kind, rule)
+		for _, r := range rulesBelow(schemaOf(kind), "") {
+			Expect(wanted).To(ContainElement(And(HavePrefix(r.path), ContainSubstring(r.wrong))), "%s: %s: %s", kind, r.path, r.wrong)
 		}
 	}
 })
 
-// firstWords is the part of a message that rows repeat: what is wrong, without the way out.
-func firstWords(message string) string {
-	wrong, _, _ := strings.Cut(message, ": ")
-	return wrong
-}
+// rule is a CEL rule by the field that its refusal names, and what is wrong in the words of
+// its message, without the way out.
+type rule struct{ path, wrong string }
 
-// rulesBelow are the messages of all CEL rules of a schema but those of an address, which
-// the corpus meets.
-func rulesBelow(schema map[string]any) []string {
-	out := messages(schema)
+// rulesBelow are all CEL rules of a schema but those of an address, which the corpus meets.
+func rulesBelow(schema map[string]any, path string) []rule {
+	var out []rule
+	rules, _ := schema["x-kubernetes-validations"].([]any)
+	for _, r := range rules {
+		field, _ := mapOf(r)["fieldPath"].(string)
+		wrong, _, _ := strings.Cut(mapOf(r)["message"].(string), ": ")
+		out = append(out, rule{strings.TrimPrefix(path+field, "."), wrong})
+	}
 	for name, property := range mapOf(schema["properties"]) {
 		if name != "addresses" {
-			out = append(out, rulesBelow(mapOf(property))...)
+			out = append(out, rulesBelow(mapOf(property), path+"."+name)...)
 		}
 	}
-	for _, child := range []string{"items", "additionalProperties"} {
+	for child, step := range map[string]string{"items": "[0]", "additionalProperties": ""} {
 		if s := mapOf(schema[child]); s != nil {
-			out = append(out, rulesBelow(s)...)
+			out = append(out, rulesBelow(s, path+step)...)
 		}
 	}
 	return out

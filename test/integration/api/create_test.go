@@ -21,6 +21,7 @@ var (
 	secretRef  = map[string]any{"namespace": "skott-system", "name": "mc"}
 	noMembers  = map[string]any{}
 	oneOfThree = "spec.connection: Invalid value: exactly one of kubeconfigSecretRef, argoCDClusterSecretRef, inCluster must be set"
+	fromNobody = "Invalid value: at least one of classes, environments, selector must be set"
 )
 
 // connection is a connection with the named members.
@@ -145,8 +146,8 @@ var creates = map[string][]row{
 		{"action empty", edits{"spec/action": ""}, `spec.action: Unsupported value: ""`},
 		{"action in lower case", edits{"spec/action": "deny"}, `spec.action: Unsupported value: "deny"`},
 		{"action Allow", edits{"spec/action": "Allow"}, `spec.action: Unsupported value: "Allow"`},
-		{"from nobody", edits{"spec/from": noMembers}, "spec.from: Invalid value: at least one of classes, environments, selector must be set"},
-		{"to nobody", edits{"spec/to": noMembers}, "spec.to: Invalid value: at least one of classes, environments, selector must be set"},
+		{"from nobody", edits{"spec/from": noMembers}, "spec.from: " + fromNobody},
+		{"to nobody", edits{"spec/to": noMembers}, "spec.to: " + fromNobody},
 		{"from a class", edits{"spec/from": map[string]any{"classes": []any{"Production"}}}, ""},
 		{"from both classes", edits{"spec/from": map[string]any{"classes": []any{"Production", "NonProduction"}}}, ""},
 		{"from a class twice", edits{"spec/from": map[string]any{"classes": []any{"Production", "Production"}}}, `spec.from.classes[1]: Duplicate value: "Production"`},
@@ -159,7 +160,8 @@ var creates = map[string][]row{
 		{"to by labels", edits{"spec/to": map[string]any{"selector": map[string]any{"matchLabels": map[string]any{"a": "b"}}}}, ""},
 		{"a draft", edits{"spec/draft": map[string]any{"action": "Audit"}}, ""},
 		{"a draft without action", edits{"spec/draft": noMembers}, "spec.draft.action: Required value"},
-		{"a draft from nobody", edits{"spec/draft": map[string]any{"action": "Deny", "from": noMembers}}, "spec.draft.from: Invalid value: at least one of"},
+		{"a draft from nobody", edits{"spec/draft": map[string]any{"action": "Deny", "from": noMembers}}, "spec.draft.from: " + fromNobody},
+		{"a draft to nobody", edits{"spec/draft": map[string]any{"action": "Deny", "to": noMembers}}, "spec.draft.to: " + fromNobody},
 		{"a name of 63 characters", edits{"metadata/name": strings.Repeat("a", 63)}, ""},
 		{"a name of 64 characters", edits{"metadata/name": strings.Repeat("a", 64)}, "metadata.name must be at most 63 characters"},
 	},

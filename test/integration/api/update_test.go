@@ -68,7 +68,7 @@ var changes = map[string][]change{
 	},
 	"DataBoundary": {
 		{"another action", edits{}, edits{"spec/action": "Audit"}, ""},
-		{"from nobody", edits{}, edits{"spec/from": noMembers}, "spec.from: Invalid value: at least one of"},
+		{"from nobody", edits{}, edits{"spec/from": noMembers}, "spec.from: " + fromNobody},
 	},
 }
 
