@@ -76,12 +76,6 @@ type GuardSpec struct {
 	// +kubebuilder:validation:MaxProperties=512
 	Environments map[string]Class `json:"environments"`
 
-	// stages by name of stage, with their class.
-	// +required
-	// +mapType=atomic
-	// +kubebuilder:validation:MaxProperties=16
-	Stages map[string]Class `json:"stages"`
-
 	// namespaces of this cluster that are of an Environment of their own.
 	// +required
 	// +mapType=atomic

@@ -579,13 +579,6 @@ func (in *GuardSpec) DeepCopyInto(out *GuardSpec) {
 			(*out)[key] = val
 		}
 	}
-	if in.Stages != nil {
-		in, out := &in.Stages, &out.Stages
-		*out = make(map[string]Class, len(*in))
-		for key, val := range *in {
-			(*out)[key] = val
-		}
-	}
 	if in.Namespaces != nil {
 		in, out := &in.Namespaces, &out.Namespaces
 		*out = make(map[string]string, len(*in))

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/skott-dev/skott/internal/address"
-	"github.com/skott-dev/skott/internal/flow"
 )
 
 // The functions of this file are templates: each returns a CEL expression that computes
@@ -24,8 +23,8 @@ const (
 	maxText = 65536
 	// maxHeads is how many dotted names it looks up in them.
 	maxHeads = 4000
-	// maxSuspects is how many tokens of one object it resolves.
-	maxSuspects = 200
+	// maxLookups is how many times it compares a token with a name that somebody owns.
+	maxLookups = 100000
 )
 
 // quote is s as a CEL string literal.
@@ -61,63 +60,6 @@ func celTokenKey() string {
 		bind("r", "t.substring(size(h))", bind("p", "r.find("+quote(address.PortPattern)+")",
 			celPath(celHost+" + r.find('/.*').find('^(?:.*[^.])?')"))))
 	return "(" + object("s3", "aws") + " : " + object("gs", "gcs") + " : " + dotted + ")"
-}
-
-// celFirstKey is the key of the first token of the short string v, or fallback.
-func celFirstKey(v, fallback string) string {
-	return bind("t", v+".find("+quote(address.TokenPattern)+")",
-		bind("k", "t == '' ? '' : "+celTokenKey(), "k == '' ? "+fallback+" : k"))
-}
-
-// celKey is the key that a field makes of the string named v; with(i) is the CEL of the
-// companion i.
-func celKey(f *flow.Field, with func(int) string) string {
-	switch f.Form {
-	case flow.Alias:
-		return bind("a", quote(f.Const)+" + v", "a in params.spec.aliases ? params.spec.aliases[a] : ''")
-	case flow.IP:
-		return bind("q", celShort("v"), "isIP(q) ? q : "+bind("t", "q.find("+quote(address.TokenPattern)+")", "t == '' ? '' : "+celTokenKey()))
-	case flow.Bucket:
-		provider := bind("w", with(2), "w.contains('gcp') ? 'gcs' : 'aws'")
-		return bind("b", celShort("v"), "b == '' ? '' : "+celPath(celFirstKey(with(0), provider)+" + '/' + b + '/' + "+with(1)))
-	case flow.Object:
-		at := bind("u", celShort("v"), "u.startsWith('s3://') && "+celPath("u.substring(5)")+" != '' ? "+
-			celPath(celFirstKey(with(0), "'aws'")+" + '/' + u.substring(5)")+" : "+celFirstKey("u", "''"))
-		suffix := bind("w", with(1), "w == '' ? "+with(2)+" : w")
-		return bind("o", at, "o == '' ? '' : "+celPath("o + '/' + "+suffix))
-	case flow.Join:
-		return celJoin(f, with)
-	case flow.Image:
-		name := bind("i", celShort("v")+".find("+quote(address.ImagePattern)+")", "i == '' ? '' : !i.contains('/') || !i.split('/')[0].matches('[.:]') ? 'docker.io/' + i : i")
-		return bind("n", name, celPath("n.replace(':443/', '/', 1)"))
-	case flow.Git:
-		repository := bind("g", celShort("v"), "(g.contains('://') ? g : g.replace(':', '/', 1)).split('@')")
-		key := bind("g", repository, bind("k", celFirstKey("g[size(g) - 1]", "''"), bind("k", "k.replace('.git/', '/', 1)", "k.endsWith('.git') ? k.substring(0, size(k) - 4) : k")))
-		return bind("k", key, "k == '' ? '' : "+celPath("k + '/' + "+with(0)))
-	case flow.Store:
-		return bind("k", celFirstKey(celShort("v"), "''"), "k == '' ? '' : "+celPath("k + '/' + "+with(0)))
-	case flow.Endpoint:
-		return bind("q", celShort("v")+".find('[^/].*').find('^(?:.*[^.])?')", bind("w", with(0), "q == '' ? '' : w in ['', '0', '443', '80'] ? q : q + ':' + w"))
-	case flow.Cluster:
-		return celPath("'cluster/' + " + with(0) + " + '/' + " + celShort("v"))
-	}
-	return "''"
-}
-
-// celJoin is Const, With[0], v and With[1], or nothing if one that is named is missing.
-func celJoin(f *flow.Field, with func(int) string) string {
-	var parts []string
-	if f.Const != "" {
-		parts = append(parts, quote(f.Const))
-	}
-	if len(f.With) > 0 && f.With[0] != "" {
-		parts = append(parts, with(0))
-	}
-	parts = append(parts, celShort("v"))
-	if len(f.With) > 1 && f.With[1] != "" {
-		parts = append(parts, with(1))
-	}
-	return bind("j", "["+strings.Join(parts, ", ")+"]", "j.exists(x, x == '') ? '' : "+celPath("j.join('/')"))
 }
 
 // celPrefixes are the first n segments of the key named k, for every depth n that occurs.

@@ -155,34 +155,74 @@ func celNotEnding() string {
 }
 
 // compiler turns the kinds of one family into the variables of its policy.
-type compiler struct{ kinds []*flow.Kind }
+type compiler struct {
+	kinds []*flow.Kind
+	out   []admissionv1.Variable
+}
 
+// variables builds the chain of a policy. It is cut into many small expressions: the type
+// checker's work grows faster than their length, and a variable is only evaluated when it
+// is asked for.
 func (c *compiler) variables() []admissionv1.Variable {
-	out := []admissionv1.Variable{
-		variable("claim", celClaim),
-		variable("here", "variables.claim == '' ? params.spec.cluster.environment : variables.claim"),
-	}
+	c.add("subresource", celSubresource)
+	c.add("claim", celClaim)
+	c.add("here", "variables.claim == '' ? params.spec.cluster.environment : variables.claim")
 	root, rootPath := c.roots()
-	out = append(out, variable("root", "dyn("+root+")"))
+	c.add("root", "dyn("+root+")")
 	if rootPath != "" {
-		out = append(out, variable("rootPath", rootPath))
+		c.add("rootPath", rootPath)
 	}
-	bounded, size, text, suspects := c.byRows(boundedExpr, "false"), c.byRows(sizeExpr, "0"), c.byRows(textExpr, "''"), c.byRows(textRefsExpr, "''")
-	out = append(out, variable("bounded", bounded))
-	refs := c.byRows(exactRefsExpr, "''")
-	if size != "0" {
-		out = append(out,
-			variable("text", fmt.Sprintf("variables.bounded && %s <= %d ? %s.lowerAscii() : ''", paren(size), maxText, paren(text))),
-			variable("heads", "variables.text.findAll("+quote(address.HeadPattern)+")"),
-			variable("suspect", fmt.Sprintf("size(variables.heads) <= %d && variables.heads.exists(h, %s) && variables.heads.filter(h, %s).size() <= %d", maxHeads, celSuspect, celSuspect, maxSuspects)),
-		)
-		refs = "[" + refs + ", variables.suspect ? " + paren(suspects) + " : ''].filter(x, x != '').join('\\n')"
+	c.add("bounded", c.byRows(func(_ string, k *flow.Kind) string { return boundedExpr(k) }, "false"))
+	exact := c.perField("exact", isExact, exactRows, "[%s].filter(x, x != '').join('\\n')")
+	refs := exact
+	if size := c.perField("size", isText, sizeOf, "[%s].sum()"); size != "" {
+		text := c.perField("text", isText, textOf, "[%s].filter(x, x != '').join('\\n')")
+		c.add("text", fmt.Sprintf("variables.bounded && %s <= %d ? %s.lowerAscii() : ''", paren(size), maxText, paren(text)))
+		c.add("heads", "variables.text.findAll("+quote(address.HeadPattern)+")")
+		c.add("suspects", fmt.Sprintf("size(variables.heads) <= %d ? variables.heads.filter(h, %s) : []", maxHeads, celSuspect))
+		free := c.perField("free", isText, textRows, "[%s].filter(x, x != '').join('\\n')")
+		refs = fmt.Sprintf("[%s, size(variables.suspects) > 0 && size(variables.suspects) * size(variables.heads) <= %d ? %s : ''].filter(x, x != '').join('\\n')",
+			paren(exact), maxLookups, paren(free))
 	}
-	out = append(out, variable("refs", "variables.bounded ? "+paren(refs)+" : ''"))
-	return append(out, variable("there", c.there()), variable("crossings", celCrossings))
+	c.add("refs", "variables.bounded ? "+paren(refs)+" : ''")
+	c.there()
+	c.add("keyed", celKeyed)
+	c.add("owned", celOwned)
+	c.add("crossings", celCrossings)
+	return c.out
+}
+
+func (c *compiler) add(name, expression string) { c.out = append(c.out, variable(name, expression)) }
+
+// perField gives every wanted field a variable of its own, and returns the expression that
+// puts those of the request's resource together, or "" if there are none.
+func (c *compiler) perField(name string, want func(*flow.Field) bool, build func(*flow.Kind, *flow.Field) string, together string) string {
+	found := false
+	expr := c.byRows(func(rows string, k *flow.Kind) string {
+		var names []string
+		for i := range k.Fields {
+			if f := &k.Fields[i]; want(f) {
+				v := fmt.Sprintf("%s_%s_%d", name, rows, i)
+				c.add(v, build(k, f))
+				names = append(names, "variables."+v)
+			}
+		}
+		if len(names) == 0 {
+			return ""
+		}
+		found = true
+		return fmt.Sprintf(together, strings.Join(names, ", "))
+	}, map[bool]string{true: "0", false: "''"}[strings.Contains(together, "sum")])
+	if !found {
+		return map[bool]string{true: "", false: "''"}[name != "exact"]
+	}
+	return expr
 }
 
 func paren(s string) string { return "(" + s + ")" }
+
+// celSubresource is the subresource of the request; the API server leaves an empty one out.
+const celSubresource = "(has(request.subResource) ? request.subResource : '')"
 
 // celClaim is the Environment that the namespace of the object is of, if not its cluster's.
 const celClaim = `[namespaceObject != null && has(namespaceObject.metadata.labels) && 'skott.dev/environment' in namespaceObject.metadata.labels ? namespaceObject.metadata.labels['skott.dev/environment'] : '']` +
@@ -218,7 +258,7 @@ func (c *compiler) roots() (root, path string) {
 
 // byRows chooses, by the resource of the request, what build makes of its fields. Kinds
 // that share their rows share the expression.
-func (c *compiler) byRows(build func(*flow.Kind) string, otherwise string) string {
+func (c *compiler) byRows(build func(rows string, k *flow.Kind) string, otherwise string) string {
 	type rows struct {
 		kinds []*flow.Kind
 		expr  string
@@ -229,16 +269,16 @@ func (c *compiler) byRows(build func(*flow.Kind) string, otherwise string) strin
 			groups[i].kinds = append(groups[i].kinds, k)
 			continue
 		}
-		groups = append(groups, rows{[]*flow.Kind{k}, build(k)})
+		groups = append(groups, rows{[]*flow.Kind{k}, build(identifier(k.Rows), k)})
 	}
 	out := otherwise
 	for _, g := range slices.Backward(groups) {
-		if g.expr == otherwise {
+		if g.expr == otherwise || g.expr == "" {
 			continue
 		}
-		subresource := "request.subResource == ''"
+		subresource := "variables.subresource == ''"
 		if subs := g.kinds[0].Subresources; len(subs) > 0 {
-			subresource = "request.subResource in ['', " + quote(subs[0]) + "]"
+			subresource = "variables.subresource in ['', " + quote(subs[0]) + "]"
 		}
 		out = when(g.kinds...) + " && " + subresource + " ? " + paren(g.expr) + " : " + out
 	}
@@ -257,83 +297,69 @@ func fieldsOf(k *flow.Kind, want func(*flow.Field) bool, build func(*flow.Field)
 	return out
 }
 
-func isText(f *flow.Field) bool  { return f.Form == flow.Text && f.End != flow.Destination }
-func isExact(f *flow.Field) bool { return f.Form != flow.Text && f.End != flow.Destination }
-func isAny(*flow.Field) bool     { return true }
+// isText: free text, which needs a size guard; a single URL does not.
+func isText(f *flow.Field) bool {
+	return f.Form == flow.Text && f.End != flow.Destination && walks(f.Steps()) >= 0
+}
+
+func isExact(f *flow.Field) bool { return f.End != flow.Destination && !isText(f) }
+
+func isDestination(f *flow.Field) bool { return f.End == flow.Destination }
+
+// identifier is a name that can stand in a variable.
+func identifier(s string) string { return strings.NewReplacer("-", "_", ".", "_").Replace(s) }
 
 // boundedExpr is true when the object holds no more elements than a policy may walk.
 func boundedExpr(k *flow.Kind) string {
-	counts := fieldsOf(k, isAny, countOf)
+	var counts []string
+	for i := range k.Fields {
+		if n := countOf(&k.Fields[i]); n != "" && !slices.Contains(counts, n) {
+			counts = append(counts, n)
+		}
+	}
 	if len(counts) == 0 {
 		return "true"
 	}
 	return strings.Join(counts, " + ") + " <= " + strconv.Itoa(maxItems)
 }
 
-func sizeExpr(k *flow.Kind) string {
-	return sum(fieldsOf(k, isText, func(f *flow.Field) string { return sizeOf(k, f) }))
-}
-
-func sum(parts []string) string {
-	if len(parts) == 0 {
-		return "0"
+// there adds the place that the object delivers to: the owner of its destination, or here.
+func (c *compiler) there() {
+	rows := c.perField("destination", isDestination, exactRows, "[%s].filter(x, x != '').join('\\n')")
+	if rows == "" {
+		c.add("there", "variables.here")
+		return
 	}
-	return strings.Join(parts, " + ")
+	c.add("destinations", "variables.bounded ? "+paren(rows)+" : ''")
+	c.add("destinationKeys", strings.ReplaceAll(celKeyed, "variables.refs", "variables.destinations"))
+	c.add("destinationOwners", strings.ReplaceAll(celOwned, "variables.keyed", "variables.destinationKeys"))
+	c.add("there", fmt.Sprintf("(variables.destinationOwners.map(r, r[%d]) + [variables.here])[0]", colOwner))
 }
 
-func textExpr(k *flow.Kind) string {
-	return lines(fieldsOf(k, isText, func(f *flow.Field) string { return textOf(k, f) }))
-}
+// celKeyed splits variables.refs into rows and appends the key of the token, and the key.
+var celKeyed = fmt.Sprintf("variables.refs == '' || size(variables.refs.split('\\n')) > %d ? [] : variables.refs.split('\\n').map(l, dyn(l.split('\\t')))", 2*maxItems) +
+	fmt.Sprintf(".map(r, r + [[r[%d].find(%s)].map(t, t == '' ? '' : %s)[0]])", colToken, quote(address.TokenPattern), celTokenKey()) +
+	fmt.Sprintf(".map(r, r + [r[%[1]d] == '%[2]s' ? r[%[3]d] : r[%[1]d] == '%[4]s' ? (r[%[5]d] == '' ? '' : r[%[5]d] + '/' + r[%[3]d]) : "+
+		"r[%[1]d] == '%[6]s' ? (r[%[5]d] == '' ? r[%[7]d] : r[%[5]d]) + '/' + r[%[3]d] : "+
+		"r[%[1]d] == '%[8]s' ? (r[%[5]d] == '' ? '' : [r[%[5]d].replace('.git/', '/', 1)].map(k, k.endsWith('.git') ? k.substring(0, size(k) - 4) : k)[0] + '/' + r[%[3]d]) : "+
+		"r[%[1]d] == '%[9]s' ? (r[%[3]d] in params.spec.aliases ? params.spec.aliases[r[%[3]d]] : '') : isIP(r[%[10]d]) ? r[%[10]d] : r[%[5]d]])",
+		colForm, rowPath, colRest, rowToken, colTokenKey, rowBucket, colElse, rowGit, rowAlias, colToken) +
+	fmt.Sprintf(".map(r, r + ["+celPath("r[%d]")+"]).filter(r, r[%d] != '')", colRaw, colKey)
 
-func textRefsExpr(k *flow.Kind) string {
-	return lines(fieldsOf(k, isText, func(f *flow.Field) string { return textRefs(k, f) }))
-}
+// celOwned appends the most specific address that holds the key, and its owner, and drops
+// what nobody owns.
+var celOwned = fmt.Sprintf("variables.keyed.map(r, [r[%d]].map(k, r + ["+celMatches+"].map(c, size(c) > 0 ? [c[0], params.spec.addresses[c[0]]] : "+
+	"r[%d] == '"+flagBucket+"' && k in params.spec.parents ? [k, params.spec.parents[k]] : [dyn(''), dyn('')])[0])[0]).filter(r, r[%d] != '')", colKey, colFlag, colOwner)
 
-func exactRefsExpr(k *flow.Kind) string {
-	return lines(fieldsOf(k, isExact, func(f *flow.Field) string { return exactRefs(k, f) }))
-}
-
-func lines(parts []string) string {
-	if len(parts) == 0 {
-		return "''"
-	}
-	return "[" + strings.Join(parts, ", ") + "].filter(x, x != '').join('\\n')"
-}
-
-// there is the place that the object delivers to: the owner of its destination, or here.
-func (c *compiler) there() string {
-	keys := c.byRows(func(k *flow.Kind) string {
-		parts := fieldsOf(k, func(f *flow.Field) bool { return f.End == flow.Destination }, func(f *flow.Field) string {
-			key := celFirstKey(celShort("v"), "''")
-			if f.Form != flow.Text {
-				key = celKey(f, func(int) string { return "''" })
-			}
-			return "[" + celField(celRoot, f.Steps()) + ".orValue('')].filter(v, type(v) == string && v != '').map(v, " + key + ")"
-		})
-		if len(parts) == 0 {
-			return "[]"
-		}
-		return strings.Join(parts, " + ")
-	}, "[]")
-	if keys == "[]" {
-		return "variables.here"
-	}
-	return paren(keys) + ".filter(k, k != '').map(k, " + celMatches + ").filter(c, size(c) > 0).map(c, params.spec.addresses[c[0]]).filter(p, p != '')" +
-		".map(p, p) + [variables.here]"
-}
-
-// celCrossings turns variables.refs into the references that a boundary forbids: boundary,
-// code and sentence, one a line. A reference is first given its most specific address, then
-// the owner of that, then the boundary between owner and here or there.
-var celCrossings = "variables.refs == '' || size(variables.refs.split('\\n')) > " + strconv.Itoa(2*maxItems) + " ? '' : variables.refs.split('\\n').map(l, dyn(l.split('\\t')))" +
-	fmt.Sprintf(".map(r, [r[%d]].map(k, r + ["+celMatches+"].map(c, size(c) > 0 ? [c[0], params.spec.addresses[c[0]]] : r[%d] == '"+flagBucket+"' && k in params.spec.parents ? [k, params.spec.parents[k]] : ['', ''])[0])[0])", colKey, colFlag) +
-	".filter(r, r[7] != '')" +
-	fmt.Sprintf(".map(r, r + [r[%d] != 'T' && r[7] in params.spec.crossings && variables.there in params.spec.crossings[r[7]] ? params.spec.crossings[r[7]][variables.there] : ''])", colWay) +
-	fmt.Sprintf(".map(r, r[8] != '' ? r + [r[%d] == 'S' ? '3' : '1'] : r[%d] in ['T', 'N'] && variables.here in params.spec.crossings && r[7] in params.spec.crossings[variables.here] ? r + [params.spec.crossings[variables.here][r[7]], dyn('2')] : r)", colWay, colWay) +
-	".filter(r, size(r) > 9)" +
-	fmt.Sprintf(".map(r, (size(r) > 10 ? r[9] : r[8]) + '\\t' + 'SKOTT-D' + r[size(r) - 1] + r[%d] + '\\t' + r[%d] + ' ' + r[%d] + ' \"' + ", colNumber, colPath, colPhrase) +
-	fmt.Sprintf("(r[%d] != '"+flagText+"' ? r[%d] : r[%d].startsWith(r[6]) ? r[6] : r[%d].find('^[^/:]*'))", colFlag, colKey, colKey, colKey) +
-	" + '\", which belongs to Environment \"' + r[7] + '\" (SKOTT-D' + r[size(r) - 1] + r[3] + ')').join('\\n')"
+// celCrossings turns the rows that have an owner into the references that a boundary
+// forbids: boundary, code and sentence, one a line.
+var celCrossings = fmt.Sprintf("variables.owned.map(r, r + [r[%[1]d] != 'T' && r[%[2]d] in params.spec.crossings && variables.there in params.spec.crossings[r[%[2]d]] ? params.spec.crossings[r[%[2]d]][variables.there] : dyn('')])"+
+	".map(r, r[%[3]d] != '' ? [dyn(r), dyn(r[%[3]d]), dyn(r[%[1]d] == 'S' ? '3' : '1')] : r[%[1]d] in ['T', 'N'] && variables.here in params.spec.crossings && r[%[2]d] in params.spec.crossings[variables.here] ? "+
+	"[dyn(r), params.spec.crossings[variables.here][r[%[2]d]], dyn('2')] : [dyn(r), dyn(''), dyn('')]).filter(c, c[1] != '')"+
+	".map(c, [c[0]].map(r, c[1] + '\\tSKOTT-D' + c[2] + r[%[4]d] + '\\t' + r[%[5]d] + ' ' + r[%[6]d] + ' \"' + "+
+	"(r[%[7]d] == '"+rowAlias+"' ? r[%[11]d] : r[%[8]d] != '"+flagText+"' ? r[%[9]d] : r[%[9]d].startsWith(r[%[10]d]) ? r[%[10]d] : r[%[9]d].find('^[^/:]*')) + "+
+	"'\", which belongs to Environment \"' + r[%[2]d] + '\" (SKOTT-D' + c[2] + r[%[4]d] + ')')[0]).join('\\n')",
+	colWay, colOwner, colPull, colNumber, colPath, colPhrase, colForm, colFlag, colKey, colMatch, colRest)
 
 // celMessage is crossingMessage.
 var celMessage = fmt.Sprintf("[variables.crossings.split('\\n')].map(l, 'crosses DataBoundary \"' + l[0].split('\\t')[0] + '\": ' + "+

@@ -111,14 +111,15 @@ func (e *Evaluator) mayClaim(claim string) bool {
 
 // crossings are the references of an object that a boundary forbids.
 func (e *Evaluator) crossings(kind *flow.Kind, r *Request, here place) []Violation {
-	there := here.environment
+	there := ""
 	flow.Walk(kind, r.Object, r.Operation == "CREATE", func(ref *flow.Reference) {
-		if ref.Field.End == flow.Destination {
-			if owner := e.destination(ref); owner != "" {
-				there = owner
-			}
+		if ref.Field.End == flow.Destination && there == "" {
+			there = e.destination(ref)
 		}
 	})
+	if there == "" {
+		there = here.environment
+	}
 	var out []Violation
 	flow.Walk(kind, r.Object, r.Operation == "CREATE", func(ref *flow.Reference) {
 		switch {

@@ -5,6 +5,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/skott-dev/skott/internal/address"
@@ -64,7 +65,7 @@ func (w each) field(k *flow.Kind, f *flow.Field) string {
 }
 
 func (w each) steps(base, element string, steps []flow.Step, path string, depth int) string {
-	n := slices.IndexFunc(steps, func(s flow.Step) bool { return s.List || s.Map })
+	n := walks(steps)
 	if n < 0 {
 		return w.leaf("["+celField(base, steps)+".orValue('')].filter(v, type(v) == string && v != '')", path+" + "+quote(shown(steps, path)), element)
 	}
@@ -113,25 +114,46 @@ func shown(steps []flow.Step, path string) string {
 	return b.String()
 }
 
-// Lines of variables.refs, one per reference, have these columns between tabs.
+// A row is one reference as the policies hand it from variable to variable: columns
+// between tabs. Extraction fills colToken, colRest and colElse by the form of the field;
+// variables.keyed appends the key of colToken and the key of the whole.
 const (
 	colPath = iota
 	colPhrase
 	colWay
 	colNumber
 	colFlag
+	colForm
+	colToken // text whose first token counts
+	colRest  // what is put behind it
+	colElse  // what stands in for the token where there is none
+	colTokenKey
+	colRaw // the key before its path is cleaned
 	colKey
+	colMatch
+	colOwner
+	colPull
 )
 
-// Flags of a reference: a bucket may stand above an owned address; of free text, only what
-// the address covers is shown.
+// Flags of a row: a bucket may stand above an owned address; of free text, only what the
+// address covers is shown.
 const (
 	flagBucket = "b"
 	flagText   = "t"
 )
 
-// line is the constant part of a field's references.
-func line(f *flow.Field) string {
+// How a row becomes a key.
+const (
+	rowPath   = "k" // colRest
+	rowToken  = "t" // token, then colRest; nothing without a token
+	rowBucket = "b" // token or colElse, then colRest
+	rowGit    = "g" // as rowToken, without .git
+	rowAlias  = "a" // colRest, looked up
+	rowIP     = "p" // colToken if it is an IP, else its token
+)
+
+// meta is the constant part of a field's rows, up to the form.
+func meta(f *flow.Field) string {
 	way := map[flow.Direction]string{flow.From: "F", flow.To: "T", flow.Names: "N"}[f.Direction]
 	if f.End == flow.Source {
 		way = "S"
@@ -143,13 +165,63 @@ func line(f *flow.Field) string {
 	case f.Type == address.Bucket:
 		flag = flagBucket
 	}
-	return quote("\t" + phrase(f) + "\t" + way + "\t" + numbers[f.Type] + "\t" + flag + "\t")
+	return "\t" + phrase(f) + "\t" + way + "\t" + numbers[f.Type] + "\t" + flag + "\t"
 }
 
-// exactRefs are the references of a field that is no free text, line by line.
-func exactRefs(k *flow.Kind, f *flow.Field) string {
+// columns are the last columns of a row in CEL: form, token, rest and else, of the short
+// string named v. An empty form makes no row.
+func columns(f *flow.Field, with func(int) string) string {
+	row := func(form, token, rest, otherwise string) string {
+		return quote(form+"\t") + " + " + token + " + '\\t' + " + rest + " + '\\t' + " + otherwise
+	}
+	const none = "''"
+	switch f.Form {
+	case flow.Alias:
+		return row(rowAlias, none, quote(f.Const)+" + a", none) // aliases are looked up as written
+	case flow.IP:
+		return row(rowIP, "v", none, none)
+	case flow.Bucket:
+		return row(rowBucket, with(0), "v + '/' + "+with(1), "("+with(2)+".contains('gcp') ? 'gcs' : 'aws')")
+	case flow.Object:
+		suffix := bind("w", with(1), "w == '' ? "+with(2)+" : w")
+		return "(v.matches('^s3://[/.]*[^/.]') ? " + row(rowBucket, with(0), "v.substring(5) + '/' + "+suffix, "'aws'") + " : " + row(rowToken, "v", suffix, none) + ")"
+	case flow.Image:
+		name := bind("i", "v.find("+quote(address.ImagePattern)+")", "i == '' ? '' : !i.contains('/') || !i.split('/')[0].matches('[.:]') ? 'docker.io/' + i : i.replace(':443/', '/', 1)")
+		return row(rowPath, none, name, none)
+	case flow.Git:
+		return row(rowGit, bind("g", "(v.contains('://') ? v : v.replace(':', '/', 1)).split('@')", "g[size(g) - 1]"), with(0), none)
+	case flow.Store:
+		return row(rowToken, "v", with(0), none)
+	case flow.Endpoint:
+		return row(rowPath, none, bind("q", "v.find('[^/].*').find('^(?:.*[^.])?')", bind("w", with(0), "q == '' ? '' : w in ['', '0', '443', '80'] ? q : q + ':' + w")), none)
+	case flow.Cluster:
+		return row(rowPath, none, "'cluster/' + "+with(0)+" + '/' + v", none)
+	case flow.Join:
+		return row(rowPath, none, celJoin(f, with), none)
+	}
+	return row(rowToken, "v", none, none)
+}
+
+// celJoin is Const, With[0], v and With[1], or nothing if one that is named is missing.
+func celJoin(f *flow.Field, with func(int) string) string {
+	var parts []string
+	if f.Const != "" {
+		parts = append(parts, quote(f.Const))
+	}
+	if len(f.With) > 0 && f.With[0] != "" {
+		parts = append(parts, with(0))
+	}
+	parts = append(parts, "v")
+	if len(f.With) > 1 && f.With[1] != "" {
+		parts = append(parts, with(1))
+	}
+	return bind("j", "["+strings.Join(parts, ", ")+"]", "'' in j ? '' : j.join('/')")
+}
+
+// exactRows are the rows of a field that is not free text, line by line.
+func exactRows(k *flow.Kind, f *flow.Field) string {
 	w := each{join: `.join('\n')`, drop: "''", leaf: func(value, path, element string) string {
-		key := celKey(f, func(i int) string {
+		with := func(i int) string {
 			steps, relative := f.WithSteps(i)
 			switch {
 			case steps == nil:
@@ -158,8 +230,16 @@ func exactRefs(k *flow.Kind, f *flow.Field) string {
 				return celString(element, steps)
 			}
 			return celString(celRoot, steps)
-		})
-		return value + ".map(v, " + key + ").filter(k, k != '').map(k, " + path + " + " + line(f) + " + k).join('\\n')"
+		}
+		short := value + ".map(a, " + celShort("a") + ").filter(v, v != '')"
+		head := path + " + " + quote(meta(f)) + " + "
+		switch f.Form {
+		case flow.Text: // every token of a field that holds one text
+			return short + ".map(v, v.findAll(" + quote(address.TokenPattern) + ").map(v, " + head + columns(f, with) + ").join('\\n')).join('\\n')"
+		case flow.Alias:
+			return value + `.filter(a, size(a) <= ` + strconv.Itoa(address.MaxLength) + ` && !a.matches('[\\t\\n]')).map(a, ` + head + columns(f, with) + ").join('\\n')"
+		}
+		return short + ".map(v, " + head + columns(f, with) + ").join('\\n')"
 	}}
 	expr := w.field(k, f)
 	if f.CreateOnly {
@@ -168,11 +248,11 @@ func exactRefs(k *flow.Kind, f *flow.Field) string {
 	return expr
 }
 
-// textRefs are the references in a field of free text.
-func textRefs(k *flow.Kind, f *flow.Field) string {
+// textRows are the rows of a field of free text: its tokens whose host somebody owns.
+func textRows(k *flow.Kind, f *flow.Field) string {
 	w := each{join: `.join('\n')`, drop: "''", leaf: func(value, path, _ string) string {
-		return value + ".map(v, v.lowerAscii().findAll(" + quote(address.TokenPattern) + ").filter(t, [t.find(" + quote(address.HeadPattern) + ")].exists(h, " + celSuspect + "))" +
-			".map(t, " + celTokenKey() + ").filter(k, k != '').map(k, " + path + " + " + line(f) + " + k).join('\\n')).join('\\n')"
+		return value + ".map(v, v.lowerAscii().findAll(" + quote(address.TokenPattern) + ").filter(t, t.find(" + quote(address.HeadPattern) + ") in variables.suspects)" +
+			".map(v, " + path + " + " + quote(meta(f)) + " + " + columns(f, nil) + ").join('\\n')).join('\\n')"
 	}}
 	return w.field(k, f)
 }
@@ -192,16 +272,15 @@ func sizeOf(k *flow.Kind, f *flow.Field) string {
 // walks none.
 func countOf(f *flow.Field) string {
 	steps := f.Steps()
-	n := slices.IndexFunc(steps, func(s flow.Step) bool { return s.List || s.Map })
+	n := walks(steps)
 	if n < 0 {
 		return ""
 	}
-	outer := celList(celRoot, steps[:n+1])
 	if steps[n].Map {
 		return "size(" + celMap(celRoot, steps[:n+1]) + ")"
 	}
-	rest := steps[n+1:]
-	m := slices.IndexFunc(rest, func(s flow.Step) bool { return s.List || s.Map })
+	outer, rest := celList(celRoot, steps[:n+1]), steps[n+1:]
+	m := walks(rest)
 	if m < 0 {
 		return "size(" + outer + ")"
 	}
@@ -209,5 +288,10 @@ func countOf(f *flow.Field) string {
 	if rest[m].Map {
 		inner = celMap("c", rest[:m+1])
 	}
-	return bind("l", outer, fmt.Sprintf("size(l) > %d ? size(l) : l.filter(c, type(c) == map).map(c, size(%s)).sum()", maxItems, inner))
+	return bind("l", outer, fmt.Sprintf("size(l) > %d ? size(l) : size(l) + l.filter(c, type(c) == map).map(c, size(%s)).sum()", maxItems, inner))
+}
+
+// walks is the first step that goes through a list or a map, or -1.
+func walks(steps []flow.Step) int {
+	return slices.IndexFunc(steps, func(s flow.Step) bool { return s.List || s.Map })
 }

@@ -332,12 +332,6 @@ func guardName(action skottv1.Action, part int) string {
 }
 
 func (p *Policy) guardSpec(c skottv1.GuardedCluster, action skottv1.Action, book *address.Book) skottv1.GuardSpec {
-	stages := map[string]skottv1.Class{}
-	for name, stage := range p.stages {
-		if stages[string(stage)] != skottv1.ClassProduction {
-			stages[string(stage)] = p.classes[name]
-		}
-	}
 	crossings := p.crossings[action]
 	if crossings == nil {
 		crossings = map[string]map[string]string{}
@@ -347,7 +341,7 @@ func (p *Policy) guardSpec(c skottv1.GuardedCluster, action skottv1.Action, book
 		customers = []string{}
 	}
 	return skottv1.GuardSpec{
-		Cluster: c, Action: action, Environments: p.classes, Stages: stages, Namespaces: map[string]string{}, Crossings: crossings,
+		Cluster: c, Action: action, Environments: p.classes, Namespaces: map[string]string{}, Crossings: crossings,
 		Addresses: book.Addresses, Parents: book.Parents, Hosts: book.Hosts, Aliases: book.Aliases,
 		Depths: book.Depths, SuffixLabels: nonNil(book.SuffixLabels), PrefixLengths: nonNil(book.PrefixLengths),
 		CustomerNamespaces: customers,

@@ -52,7 +52,7 @@ var numbers = map[address.Type]string{
 
 var nouns = map[address.Type]string{
 	address.Host: "host", address.Bucket: "bucket", address.CIDR: "network address", address.Volume: "volume",
-	address.Snapshot: "snapshot", address.ClusterEndpoint: "cluster", address.Registry: "image of",
+	address.Snapshot: "snapshot", address.ClusterEndpoint: "cluster", address.Registry: "image",
 	address.Git: "repository", address.SecretPath: "secret store", address.Project: "project",
 	address.Credential: "credential", flow.Namespace: "namespace",
 }

@@ -82,12 +82,13 @@ var (
 		{
 			code: CodeMisplaced, applies: isCluster, when: whenCluster,
 			refuses: func(e *Evaluator, r *Request) bool {
-				return !e.operator(r) && (e.above(labels(r.Object)[skottv1.LabelEnvironment], e.spec.Environments) ||
-					e.above(labels(r.Object)[skottv1.LabelStage], e.stages()))
+				own := labels(r.Object)
+				return !e.operator(r) && e.spec.Cluster.Class == skottv1.ClassNonProduction &&
+					(e.spec.Environments[own[skottv1.LabelEnvironment]] == skottv1.ClassProduction || own[skottv1.LabelStage] == string(skottv1.StageProduction))
 			},
 			cond: notOperator + ` && params.spec.cluster['class'] == 'NonProduction' && ` +
 				`('skott.dev/environment' in variables.labels && variables.labels['skott.dev/environment'] in params.spec.environments && params.spec.environments[variables.labels['skott.dev/environment']] == 'Production'` +
-				` || 'skott.dev/stage' in variables.labels && variables.labels['skott.dev/stage'] in params.spec.stages && params.spec.stages[variables.labels['skott.dev/stage']] == 'Production')`,
+				` || 'skott.dev/stage' in variables.labels && variables.labels['skott.dev/stage'] == 'production')`,
 			text: `is misplaced: its labels say that it is of production; {cluster}. Create it under a production Management Cluster, or see {doc}`,
 		},
 		{
@@ -158,7 +159,7 @@ var (
 			refuses: func(e *Evaluator, r *Request) bool {
 				return !e.operator(r) && r.Operation != "CREATE" && (r.Subresource != "status" || r.User != apiServer)
 			},
-			cond: notOperator + ` && request.operation != 'CREATE' && (request.subResource != 'status' || request.userInfo.username != '` + apiServer + `')`,
+			cond: notOperator + ` && request.operation != 'CREATE' && (` + celSubresource + ` != 'status' || request.userInfo.username != '` + apiServer + `')`,
 			text: `is written by Skott alone: without it the policies of this cluster have nothing to go by. See {doc}`,
 		},
 	}
@@ -179,13 +180,6 @@ func celText(q *rule) string {
 		"{cluster}", `cluster "' + params.spec.cluster.name + '" belongs to Environment "' + params.spec.cluster.environment + '"`).
 		Replace("'" + strings.ReplaceAll(q.text, "'", `\'`) + "'")
 }
-
-// above reports whether name is of class Production while the cluster is not.
-func (e *Evaluator) above(name string, classes map[string]skottv1.Class) bool {
-	return e.spec.Cluster.Class == skottv1.ClassNonProduction && classes[name] == skottv1.ClassProduction
-}
-
-func (e *Evaluator) stages() map[string]skottv1.Class { return e.spec.Stages }
 
 // ownValues reports whether every label of Skott's says what the operator would write.
 func (e *Evaluator) ownValues(own map[string]string) bool {

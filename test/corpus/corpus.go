@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package corpus reads the objects that every reader of the boundary is tested with: the
+// compiled policies, Evaluate, and what comes later. Each case says in which cluster an
+// object is sent and which codes refuse it there; no code means that it is permitted.
+package corpus
+
+import (
+	"bufio"
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/json"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/policy"
+)
+
+//go:embed platform.yaml objects/*.yaml
+var files embed.FS
+
+// Case is one request and its expected answer.
+type Case struct {
+	// Name of the case, unique in its file.
+	Name string `json:"name"`
+	// Cluster of the platform that the request is sent to.
+	Cluster string `json:"cluster"`
+	// Expect are the codes of the denial, in any order; empty for a permitted object.
+	Expect []policy.Code `json:"expect,omitempty"`
+	// Contains are texts that the denial must hold.
+	Contains []string `json:"contains,omitempty"`
+	// Subresource that the object is written through, if any.
+	Subresource string `json:"subresource,omitempty"`
+	// OnlyEvaluate says why the compiled policies cannot see what Evaluate sees; empty where
+	// both must agree.
+	OnlyEvaluate string `json:"onlyEvaluate,omitempty"`
+	// Object of the request.
+	Object map[string]any `json:"object"`
+	// OldObject makes the request an UPDATE of it.
+	OldObject map[string]any `json:"oldObject,omitempty"`
+
+	// File that holds the case.
+	File string `json:"-"`
+}
+
+// Title names the case in test output.
+func (c *Case) Title() string { return c.File + ": " + c.Name }
+
+// Cases are all cases, in the order of their files.
+func Cases() ([]*Case, error) {
+	names, err := fs.Glob(files, "objects/*.yaml")
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	var out []*Case
+	for _, name := range names {
+		cases, err := read(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		out = append(out, cases...)
+	}
+	return out, nil
+}
+
+func read(name string) ([]*Case, error) {
+	content, err := files.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	var out []*Case
+	for reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(content))); ; {
+		document, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		c := &Case{File: strings.TrimSuffix(strings.TrimPrefix(name, "objects/"), ".yaml")}
+		if err := yaml.UnmarshalStrict(document, c); err != nil {
+			return nil, err
+		}
+		if c.Object == nil {
+			continue
+		}
+		if c.Name == "" || c.Cluster == "" || seen[c.Name] {
+			return nil, fmt.Errorf("case %q: name and cluster are required, and names are unique", c.Name)
+		}
+		seen[c.Name] = true
+		for _, object := range []*map[string]any{&c.Object, &c.OldObject} {
+			if err := normalise(object); err != nil {
+				return nil, fmt.Errorf("case %q: %w", c.Name, err)
+			}
+		}
+		out = append(out, c)
+	}
+}
+
+// normalise gives numbers the types that an API server gives them.
+func normalise(object *map[string]any) error {
+	if *object == nil {
+		return nil
+	}
+	raw, err := json.Marshal(*object)
+	if err != nil {
+		return err
+	}
+	*object = nil
+	return json.Unmarshal(raw, object)
+}
+
+// Platform is the platform of the corpus: who owns what, and which clusters there are.
+type Platform struct {
+	// Snapshot that everything is decided by.
+	Snapshot policy.Snapshot
+	// Clusters by name.
+	Clusters map[string]Cluster
+}
+
+// Cluster is a guarded cluster of the platform.
+type Cluster struct {
+	skottv1.GuardedCluster `json:",inline"`
+	// Namespaces of an Environment of their own.
+	Namespaces map[string]string `json:"namespaces,omitempty"`
+}
+
+// ReadPlatform reads the platform of the corpus.
+func ReadPlatform() (*Platform, error) {
+	content, err := files.ReadFile("platform.yaml")
+	if err != nil {
+		return nil, err
+	}
+	p := &Platform{Clusters: map[string]Cluster{}}
+	for reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(content))); ; {
+		document, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return p, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := p.add(document); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (p *Platform) add(document []byte) error {
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal(document, &u.Object); err != nil {
+		return err
+	}
+	switch kind := u.GetKind(); kind {
+	case "Environment":
+		return appendTo(&p.Snapshot.Environments, document)
+	case "DataBoundary":
+		return appendTo(&p.Snapshot.Boundaries, document)
+	case "DataLocation":
+		return appendTo(&p.Snapshot.Locations, document)
+	case "":
+		return nil
+	default:
+		var fleet struct {
+			Kind     string             `json:"kind"`
+			Clusters map[string]Cluster `json:"clusters"`
+			Members  []policy.Member    `json:"members"`
+		}
+		if err := yaml.UnmarshalStrict(document, &fleet); err != nil {
+			return fmt.Errorf("kind %q: %w", kind, err)
+		}
+		p.Clusters, p.Snapshot.Clusters = fleet.Clusters, fleet.Members
+		return nil
+	}
+}
+
+func appendTo[T any](list *[]T, document []byte) error {
+	var item T
+	if err := yaml.UnmarshalStrict(document, &item); err != nil {
+		return err
+	}
+	*list = append(*list, item)
+	return nil
+}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package policy_test holds the compiled policies, run by a real API server, to
+// policy.Evaluate: same decision, same code, same words.
+package policy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/config/crd"
+	"github.com/skott-dev/skott/internal/flow"
+	"github.com/skott-dev/skott/internal/policy"
+	"github.com/skott-dev/skott/test/corpus"
+	"github.com/skott-dev/skott/test/testenv"
+)
+
+var (
+	server   *testenv.Server
+	operator client.Client // Skott's own user: nobody else may write a Guard
+	platform *corpus.Platform
+	resolved *policy.Policy
+	cases    []*corpus.Case
+)
+
+// namespaces of the server, with the Environment that each claims.
+var namespaces = map[string]string{"default": "", "preview": "staging", "tests": "testing", "cust-acme": "", "acme": "", "skott-system": ""}
+
+func TestPolicies(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "Policy Suite")
+}
+
+var _ = BeforeSuite(func(ctx SpecContext) {
+	dir, err := os.MkdirTemp("", "skott-policy-")
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(os.RemoveAll, dir)
+	env, err := testenv.Start(ctx, dir)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() error { return env.Stop() })
+	server, err = env.NewServer(ctx, testenv.Options{Name: "guarded"})
+	Expect(err).NotTo(HaveOccurred())
+
+	config, err := server.ConfigFor(policy.Operator, "system:masters")
+	Expect(err).NotTo(HaveOccurred())
+	operator, err = client.New(config, client.Options{})
+	Expect(err).NotTo(HaveOccurred())
+
+	platform, err = corpus.ReadPlatform()
+	Expect(err).NotTo(HaveOccurred())
+	resolved = policy.New(platform.Snapshot)
+	Expect(resolved.Rejected()).To(BeEmpty())
+	cases, err = corpus.Cases()
+	Expect(err).NotTo(HaveOccurred())
+
+	crds, err := testenv.CRDs(ctx, testenv.Modules()...)
+	Expect(err).NotTo(HaveOccurred())
+	guard, err := crd.Guard()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(server.Install(ctx, append(crds, object(guard, "apiextensions.k8s.io/v1", "CustomResourceDefinition"))...)).To(Succeed())
+	for name, environment := range namespaces {
+		ns := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}}
+		if environment != "" {
+			ns.SetLabels(map[string]string{skottv1.LabelEnvironment: environment})
+		}
+		Expect(server.Apply(ctx, ns)).To(Succeed())
+	}
+	// What is updated has to be there before it is refused.
+	for _, c := range cases {
+		if c.OldObject != nil {
+			Expect(server.Client().Create(ctx, &unstructured.Unstructured{Object: runtime.DeepCopyJSON(c.OldObject)})).To(Succeed(), c.Title())
+		}
+	}
+	for _, p := range policy.Policies() {
+		Expect(server.Apply(ctx, object(p, "", ""))).To(Succeed(), p.Name)
+	}
+	publish(ctx, "staging")
+	for _, b := range policy.Bindings(skottv1.ActionDeny) {
+		Expect(server.Apply(ctx, object(b, "", ""))).To(Succeed(), b.Name)
+	}
+})
+
+// object is a typed object without status, as it is applied.
+func object(o any, apiVersion, kind string) *unstructured.Unstructured {
+	GinkgoHelper()
+	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	Expect(err).NotTo(HaveOccurred())
+	delete(m, "status")
+	unstructured.RemoveNestedField(m, "metadata", "creationTimestamp")
+	u := &unstructured.Unstructured{Object: m}
+	if apiVersion != "" {
+		u.SetAPIVersion(apiVersion)
+		u.SetKind(kind)
+	}
+	return u
+}
+
+// publish makes the server the cluster of that name, and returns its Guards.
+func publish(ctx context.Context, cluster string) []*skottv1.Guard {
+	GinkgoHelper()
+	c, known := platform.Clusters[cluster]
+	Expect(known).To(BeTrue(), "cluster %q of the platform", cluster)
+	guards := resolved.Guards(c.GuardedCluster, c.Namespaces)
+	for _, g := range guards {
+		Expect(operator.Patch(ctx, object(g, "", ""), client.Apply, client.ForceOwnership, client.FieldOwner(skottv1.FieldOwner))).To(Succeed())
+	}
+	return guards
+}
+
+// proved waits until every family of policies refuses its canary at this revision.
+func proved(ctx context.Context, guards []*skottv1.Guard) {
+	GinkgoHelper()
+	for _, canary := range policy.Canaries(guards) {
+		Eventually(func() error {
+			var err error
+			if canary.Patch {
+				patch := fmt.Sprintf(`{"metadata":{"labels":%q}}`, "x")
+				for k, v := range canary.Object.GetLabels() {
+					patch = fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, k, v)
+				}
+				err = server.Client().Patch(ctx, canary.Object.DeepCopy(), client.RawPatch("application/merge-patch+json", []byte(patch)), client.DryRunAll)
+			} else {
+				err = server.Client().Create(ctx, canary.Object.DeepCopy(), client.DryRunAll)
+			}
+			if err == nil {
+				return errors.New("admitted")
+			}
+			if !strings.Contains(err.Error(), canary.Want) {
+				return fmt.Errorf("no denial of this revision: %w", err)
+			}
+			return nil
+		}).WithTimeout(20*time.Second).WithPolling(50*time.Millisecond).Should(Succeed(), canary.Family)
+	}
+}
+
+// send sends the request of a case as a dry run and returns the denial, or "".
+func send(ctx context.Context, c *corpus.Case) (denial string, other error) {
+	u := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(c.Object)}
+	var err error
+	switch {
+	case c.OldObject == nil:
+		err = server.Client().Create(ctx, u, client.DryRunAll)
+	default:
+		live := u.DeepCopy()
+		if err := server.Client().Get(ctx, client.ObjectKeyFromObject(u), live); err != nil {
+			return "", err
+		}
+		u.SetResourceVersion(live.GetResourceVersion())
+		if c.Subresource != "" {
+			err = server.Client().SubResource(c.Subresource).Update(ctx, u, &client.SubResourceUpdateOptions{UpdateOptions: client.UpdateOptions{DryRun: []string{metav1.DryRunAll}}})
+		} else {
+			err = server.Client().Update(ctx, u, client.DryRunAll)
+		}
+	}
+	if err == nil {
+		return "", nil
+	}
+	if _, message, ok := strings.Cut(err.Error(), " denied request: "); ok && apierrors.IsForbidden(err) {
+		return message, nil
+	}
+	return "", err
+}
+
+// evaluate decides the same request without an API server.
+func evaluate(guard *skottv1.Guard, c *corpus.Case) policy.Decision {
+	mapping, _ := server.Client().RESTMapper().RESTMapping((&unstructured.Unstructured{Object: c.Object}).GroupVersionKind().GroupKind())
+	r := &policy.Request{
+		Operation: "CREATE", Group: mapping.Resource.Group, Resource: mapping.Resource.Resource, Subresource: c.Subresource,
+		Namespace: (&unstructured.Unstructured{Object: c.Object}).GetNamespace(), User: "admin", Object: c.Object,
+	}
+	if environment := namespaces[r.Namespace]; environment != "" {
+		r.NamespaceLabels = map[string]string{skottv1.LabelEnvironment: environment}
+	}
+	if c.OldObject != nil {
+		r.Operation, r.OldObject = "UPDATE", c.OldObject
+	}
+	return policy.NewEvaluator(guard).Evaluate(r)
+}
+
+var codePattern = regexp.MustCompile(`SKOTT-D[0-9]{3}`)
+
+// codesOf are the codes in a message, each once, sorted.
+func codesOf(message string) []policy.Code {
+	var out []policy.Code
+	for _, code := range codePattern.FindAllString(message, -1) {
+		out = append(out, policy.Code(code))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+var _ = Describe("the compiled policies and Evaluate", Ordered, func() {
+	for _, cluster := range []string{"staging", "production", "mc-staging", "mc-production", "ops", "unassigned"} {
+		It("agree on every object of the corpus in cluster "+cluster, func(ctx SpecContext) {
+			guards := publish(ctx, cluster)
+			proved(ctx, guards)
+			var wrong []string
+			n := 0
+			for _, c := range cases {
+				if c.Cluster != cluster {
+					continue
+				}
+				n++
+				for _, problem := range judge(ctx, guards[0], c) {
+					wrong = append(wrong, c.Title()+": "+problem)
+				}
+			}
+			Expect(wrong).To(BeEmpty(), "%d of them:\n%s", len(wrong), strings.Join(wrong, "\n"))
+			AddReportEntry(fmt.Sprintf("%d objects in %s", n, cluster))
+		}, SpecTimeout(5*time.Minute))
+	}
+})
+
+// judge says what is wrong with the answers to one case.
+func judge(ctx context.Context, guard *skottv1.Guard, c *corpus.Case) []string {
+	var wrong []string
+	denial, err := send(ctx, c)
+	if err != nil {
+		return []string{"the request itself fails: " + err.Error()}
+	}
+	expected := slices.Clone(c.Expect)
+	slices.Sort(expected)
+	d := evaluate(guard, c)
+	if got := codesOf(d.Message); !slices.Equal(got, expected) {
+		wrong = append(wrong, fmt.Sprintf("Evaluate says %v, expected %v: %s", got, expected, d.Message))
+	}
+	if c.OnlyEvaluate != "" {
+		if denial != "" {
+			wrong = append(wrong, "the policies see it too, so it is no gap: "+denial)
+		}
+		return wrong
+	}
+	if got := codesOf(denial); !slices.Equal(got, expected) {
+		wrong = append(wrong, fmt.Sprintf("the API server says %v, expected %v: %s", got, expected, denial))
+	}
+	if !sameWords(denial, d.Message) {
+		wrong = append(wrong, fmt.Sprintf("different words:\n  API server: %s\n  Evaluate:   %s", denial, d.Message))
+	}
+	for _, text := range c.Contains {
+		if !strings.Contains(denial, text) {
+			wrong = append(wrong, fmt.Sprintf("%q does not hold %q", denial, text))
+		}
+	}
+	return wrong
+}
+
+// sameWords compares messages without regard to the order of their parts: an API server
+// walks maps in no fixed order.
+func sameWords(a, b string) bool {
+	parts := func(s string) []string {
+		out := strings.Split(strings.Replace(s, `": `, `"; `, 1), "; ")
+		slices.Sort(out)
+		return out
+	}
+	return slices.Equal(parts(a), parts(b))
+}
+
+var _ = Describe("the table of movement kinds", func() {
+	It("has a crossing and a permitted object for every kind", func() {
+		crossing, permitted := map[string]bool{}, map[string]bool{}
+		for _, c := range cases {
+			u := &unstructured.Unstructured{Object: c.Object}
+			key := u.GroupVersionKind().Group + "/" + u.GetKind()
+			if len(c.Expect) > 0 {
+				crossing[key] = true
+			} else {
+				permitted[key] = true
+			}
+		}
+		for _, k := range flow.Kinds() {
+			Expect(crossing).To(HaveKey(k.Group+"/"+k.Kind), "no crossing object")
+			Expect(permitted).To(HaveKey(k.Group+"/"+k.Kind), "no permitted object")
+		}
+	})
+})
