@@ -70,7 +70,7 @@ const (
 
 	guardSpec = `{cluster: {name: cust-acme/acme, managementCluster: mc, role: Workload, environment: staging,
   stage: staging, class: NonProduction, datacenter: sto2}, action: Deny, revision: abc,
-  environments: {production: Production}, stages: {production: Production}, namespaces: {a: staging},
+  environments: {production: Production}, namespaces: {a: staging},
   crossings: {production: {staging: customer-data}}, addresses: {a: production}, parents: {a: production},
   depths: [2], suffixLabels: [2], prefixLengths: [16], hosts: {a: ""}, aliases: {x: a}, customerNamespaces: [cust-acme]}`
 )
