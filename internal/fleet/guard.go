@@ -89,7 +89,7 @@ func (l *loop) run(ctx context.Context) {
 		if err != nil {
 			next = l.failed(ctx, err)
 		}
-		if pause(ctx, passPause) != nil {
+		if pause(ctx, l.rest()) != nil {
 			return
 		}
 		timer := time.NewTimer(next)
@@ -102,6 +102,15 @@ func (l *loop) run(ctx context.Context) {
 		case <-timer.C:
 		}
 	}
+}
+
+// rest is the pause after a pass. A Guard acts within milliseconds, so the first looks for
+// a denial follow closely.
+func (l *loop) rest() time.Duration {
+	if l.proof == nil {
+		return passPause
+	}
+	return min(passPause, 5*time.Millisecond<<min(l.proof.tries, 5))
 }
 
 // pass brings the cluster one step nearer to what is desired, and says when to look again

@@ -36,6 +36,7 @@ type proof struct {
 	pending []int // indexes of the canaries that were not denied yet
 	results []error
 	took    []time.Duration
+	tries   int
 }
 
 func newProof(d Desired, window time.Duration) *proof {
@@ -50,6 +51,7 @@ func newProof(d Desired, window time.Duration) *proof {
 // drift that appears meanwhile must not either. An error means that the cluster could not
 // be asked.
 func (p *proof) try(ctx context.Context, c client.Client) (over bool, err error) {
+	p.tries++
 	p.pending = slices.DeleteFunc(p.pending, func(i int) bool {
 		canary, start := p.desired.Canaries[i], time.Now()
 		p.results[i] = denied(send(ctx, c, canary), p.desired.Policies, canary.Want)

@@ -7,6 +7,7 @@ package fleet_test
 import (
 	"context"
 	"os"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -169,19 +170,26 @@ func configMap(revision string) *unstructured.Unstructured {
 	}}
 }
 
+// guardFor is a Guard with nothing in it but the revision.
 func guardFor(c fleet.Cluster, revision string) *skottv1.Guard {
-	return &skottv1.Guard{
+	guard := &skottv1.Guard{
 		ObjectMeta: metav1.ObjectMeta{Name: "skott", Labels: map[string]string{skottv1.LabelAction: "Deny"}},
 		Spec: skottv1.GuardSpec{
 			Cluster: skottv1.GuardedCluster{Name: c.Key(), ManagementCluster: c.ManagementCluster, Role: string(c.Role),
 				Environment: "staging", Class: skottv1.ClassNonProduction, Datacenter: "sto2"},
 			Action: skottv1.ActionDeny, Revision: revision,
-			Environments: map[string]skottv1.Class{}, Stages: map[string]skottv1.Class{}, Namespaces: map[string]string{},
-			Crossings: map[string]map[string]string{}, Addresses: map[string]string{}, Parents: map[string]string{},
-			Depths: []int64{}, SuffixLabels: []int64{}, PrefixLengths: []int64{}, Hosts: map[string]string{},
-			Aliases: map[string]string{}, CustomerNamespaces: []string{},
 		},
 	}
+	// Its maps and lists are required, empty or not.
+	for _, field := range reflect.ValueOf(&guard.Spec).Elem().Fields() {
+		switch {
+		case field.Kind() == reflect.Map && field.IsNil():
+			field.Set(reflect.MakeMap(field.Type()))
+		case field.Kind() == reflect.Slice && field.IsNil():
+			field.Set(reflect.MakeSlice(field.Type(), 0, 0))
+		}
+	}
+	return guard
 }
 
 func policy() *admissionv1.ValidatingAdmissionPolicy {
