@@ -20,7 +20,8 @@ type claims struct {
 
 // claim is one name of an API server.
 type claim struct {
-	key string
+	key     string
+	station *station
 	// member: a ManagementCluster, which says more about an API server than a Cluster that
 	// happens to lead to it.
 	member  bool
@@ -41,9 +42,9 @@ func (c claim) before(d claim) int {
 	return strings.Compare(c.key, d.key)
 }
 
-// put adds a claim and returns the key that stands for the API server, and whether that
+// put adds a claim and returns the one that stands for the API server, and whether that
 // took it from another one.
-func (c *claims) put(uid types.UID, added claim) (owner string, moved bool) {
+func (c *claims) put(uid types.UID, added claim) (owner claim, moved bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if held := c.byUID[uid]; !slices.Contains(held, added) {
@@ -54,7 +55,7 @@ func (c *claims) put(uid types.UID, added claim) (owner string, moved bool) {
 		c.byUID[uid] = held
 		moved = held[0].key != before
 	}
-	return c.byUID[uid][0].key, moved
+	return c.byUID[uid][0], moved
 }
 
 // drop removes every claim of a key, and says whether another one takes its place.

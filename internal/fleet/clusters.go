@@ -114,7 +114,11 @@ func (r *clusters) setUp(mgr manager.Manager, listening context.Context) error {
 			r.member.setEnqueue(func(name types.NamespacedName) { q.Add(reconcile.Request{NamespacedName: name}) })
 			return nil
 		})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: labelAtOnce, ReconciliationTimeout: time.Minute}).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: labelAtOnce,
+			ReconciliationTimeout:   r.member.fleet.options.Timeout,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](backoffFirst, backoffLast),
+		}).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("cannot set up the Cluster controller: %w", err)
@@ -209,7 +213,7 @@ func (r *clusters) disconnected(ctx context.Context, s *station, key client.Obje
 	s.update(func(c *Cluster) {
 		switch {
 		case found == nil:
-			c.Guard.enter(Unknown, reasonWaitingForKubeconf, "Cluster API has not written the kubeconfig yet")
+			c.Guard.enter(Unknown, reasonWaitingForKubeconfig, "Cluster API has not written the kubeconfig yet")
 		case tried:
 			c.Guard.enter(Unreachable, skottv1.ReasonUnreachable, "the API server does not answer, or refuses the kubeconfig of the Cluster")
 		default:
@@ -240,8 +244,6 @@ func (r *clusters) label(ctx context.Context, s *station, cluster *clusterv1.Clu
 	u.SetName(cluster.Name)
 	u.SetUID(cluster.UID) // never creates a Cluster that was just deleted
 	u.SetLabels(want)
-	ctx, cancel := context.WithTimeout(ctx, r.member.fleet.options.Timeout)
-	defer cancel()
 	err := r.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.ForceOwnership, client.FieldOwner(skottv1.FieldOwner))
 	if err != nil {
 		s.update(func(c *Cluster) { c.Labelled = false })

@@ -99,7 +99,7 @@ func (f *Fleet) Close() {
 // again when its Namespaces change.
 func (f *Fleet) Publish(desire func(Cluster) (Desired, bool)) {
 	f.desire.Store(&desire)
-	f.wakeAll()
+	f.wakeGuards()
 }
 
 // State is what is known of every member, sorted by name.
@@ -132,14 +132,21 @@ func (f *Fleet) desired(c Cluster) (Desired, bool) {
 	return (*desire)(c)
 }
 
-// wakeAll makes every member and every guard loop look again.
-func (f *Fleet) wakeAll() {
+// wakeGuards makes every guard loop look again.
+func (f *Fleet) wakeGuards() {
 	for _, m := range f.all() {
-		m.wake()
 		for _, s := range m.stations() {
 			s.wake()
 		}
 	}
+}
+
+// wakeAll makes every member look again too: an API server has changed hands.
+func (f *Fleet) wakeAll() {
+	for _, m := range f.all() {
+		m.wake()
+	}
+	f.wakeGuards()
 }
 
 // drop gives up the claims of a key; who takes its place has to hear of it.
@@ -147,18 +154,6 @@ func (f *Fleet) drop(key string) {
 	if f.claims.drop(key) {
 		f.wakeAll()
 	}
-}
-
-// find returns the station with a key, or nil.
-func (f *Fleet) find(key string) *station {
-	for _, m := range f.all() {
-		for _, s := range m.stations() {
-			if s.key() == key {
-				return s
-			}
-		}
-	}
-	return nil
 }
 
 // silent is the Observer of who has none.

@@ -24,12 +24,11 @@ import (
 
 // Reasons of a GuardState beside those of the API.
 const (
-	reasonWaitingForRevision  = "WaitingForRevision"
-	reasonPoliciesNotServed   = "AdmissionPoliciesNotServed"
-	reasonApplyNotServed      = "ServerSideApplyNotServed"
-	reasonWaitingForCluster   = "WaitingForCluster"
-	reasonWaitingForKubeconf  = "WaitingForKubeconfig"
-	reasonGuardedUnderAnother = skottv1.ReasonDuplicateAPIServer
+	reasonWaitingForRevision   = "WaitingForRevision"
+	reasonPoliciesNotServed    = "AdmissionPoliciesNotServed"
+	reasonApplyNotServed       = "ServerSideApplyNotServed"
+	reasonWaitingForCluster    = "WaitingForCluster"
+	reasonWaitingForKubeconfig = "WaitingForKubeconfig"
 )
 
 const (
@@ -160,7 +159,7 @@ func (l *loop) admit(ctx context.Context) (time.Duration, error) {
 		}
 		c.UID = l.uid
 	})
-	if owner := l.station.claim(l.uid); owner != l.station.snapshot().Key() {
+	if owner := l.station.claim(l.uid); owner != l.station {
 		l.applied = ""
 		l.station.follow(owner)
 		return l.options().ProbeInterval, nil

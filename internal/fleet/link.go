@@ -136,10 +136,13 @@ func (l *link) discover(ctx context.Context, path string, into runtime.Object) e
 // with the same credentials. Limits and timeouts do not count: they are ours.
 func fingerprint(c *rest.Config) [sha256.Size]byte {
 	var b bytes.Buffer
-	t := c.TLSClientConfig
+	t, token := c.TLSClientConfig, c.BearerToken
+	if c.BearerTokenFile != "" {
+		token = "" // it is what the file held once, and is read again
+	}
 	for _, part := range [][]byte{
 		[]byte(c.Host), []byte(c.APIPath), []byte(c.Username), []byte(c.Password),
-		[]byte(c.BearerToken), []byte(c.BearerTokenFile), []byte(c.Impersonate.UserName),
+		[]byte(token), []byte(c.BearerTokenFile), []byte(c.Impersonate.UserName),
 		fmt.Append(nil, t.Insecure), []byte(t.ServerName),
 		[]byte(t.CAFile), t.CAData, []byte(t.CertFile), t.CertData, []byte(t.KeyFile), t.KeyData,
 	} {

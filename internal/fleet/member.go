@@ -17,6 +17,7 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
@@ -90,7 +91,9 @@ func (m *member) currentTarget() Target {
 func (m *member) end() {
 	m.stop()
 	<-m.done
-	m.fleet.drop(m.name)
+	for _, s := range m.stations() {
+		m.fleet.drop(s.key())
+	}
 }
 
 func (m *member) wake() {
@@ -162,16 +165,13 @@ func (m *member) probe(ctx context.Context, l *link) error {
 		return err
 	}
 	served := slices.Contains(versions, clusterv1.GroupVersion.Version)
-	duplicate := m.self.claim(uid)
-	if duplicate == m.name {
-		duplicate = ""
-	}
-	if duplicate == "" {
-		err = m.work(ctx, l, served)
-	} else {
+	duplicate := ""
+	if owner := m.self.claim(uid); owner != m.self {
+		duplicate = owner.member.name
 		m.halt()
-	}
-	if err != nil {
+		m.forget(func(types.NamespacedName) bool { return true })
+		m.self.follow(owner)
+	} else if err := m.work(ctx, l, served); err != nil {
 		return err
 	}
 	m.update(func(s *Member) {
@@ -200,6 +200,11 @@ func (l *link) clusterAPIVersions(ctx context.Context) ([]string, error) {
 // work starts what does not run yet.
 func (m *member) work(ctx context.Context, l *link, served bool) error {
 	if err := l.account.ensure(ctx, true); err != nil {
+		return err
+	}
+	// The manager has no way to tell that the account stopped working.
+	if _, err := getMetadata(ctx, l.account.operator, kindNamespace, client.ObjectKey{Name: metav1.NamespaceSystem}); err != nil {
+		l.account.doubt()
 		return err
 	}
 	if m.self.guarding() == nil {
@@ -253,7 +258,6 @@ func (m *member) halt() {
 	m.haltManager()
 	for _, s := range m.stations() {
 		s.halt()
-		m.fleet.drop(s.key())
 	}
 }
 

@@ -129,33 +129,29 @@ func (s *station) halt() {
 
 func (s *station) key() string { return s.snapshot().Key() }
 
-// claim claims an API server for the cluster and returns the key of who stands for it.
-func (s *station) claim(uid types.UID) string {
+// claim claims an API server for the cluster and returns who stands for it.
+func (s *station) claim(uid types.UID) *station {
 	c := s.snapshot()
-	owner, moved := s.fleet.claims.put(uid, claim{key: c.Key(), member: c.Role != RoleWorkload, created: s.created})
+	owner, moved := s.fleet.claims.put(uid, claim{key: c.Key(), station: s, member: c.Role != RoleWorkload, created: s.created})
 	if moved {
 		s.fleet.wakeAll()
 	}
-	return owner
+	return owner.station
 }
 
 // follow takes over the state of the cluster that stands for the same API server. That is
 // only right when both are of the same Environment: else this one is not what is guarded.
-func (s *station) follow(owner string) {
-	other := s.fleet.find(owner)
-	if other == nil {
-		return
-	}
-	guard := other.snapshot().Guard
-	mine, theirs := s.member.currentTarget().Environment, other.member.currentTarget().Environment
+func (s *station) follow(owner *station) {
+	other := owner.snapshot()
+	mine, theirs := s.member.currentTarget().Environment, owner.member.currentTarget().Environment
 	s.update(func(c *Cluster) {
-		c.GuardedAs = owner
+		c.GuardedAs = other.Key()
 		if mine == theirs {
-			c.Guard = guard
+			c.Guard = other.Guard
 			return
 		}
 		c.Guard.enter(NotGuardable, skottv1.ReasonDuplicateAPIServer, fmt.Sprintf(
-			"the API server is guarded as %q, which belongs to Environment %q", owner, theirs))
+			"the API server is guarded as %q, which belongs to Environment %q", other.Key(), theirs))
 	})
 }
 

@@ -275,6 +275,19 @@ var _ = Describe("A fleet", func() {
 		enforced(f, "r3", 40*time.Second, "alpha")
 	}, SpecTimeout(2*time.Minute))
 
+	It("needs no other credentials where the operator is installed", func(ctx SpecContext) {
+		f, _ := start()
+		publish(f, "r1")
+		t := engage(f, "mc", bravo.Config())
+		enforced(f, "r1", 30*time.Second)
+		f.Disengage("mc")
+
+		t.InCluster, t.Config = true, token(ctx, bravo, namespace, "skott-operator")
+		Expect(f.Engage(ctx, t)).To(Succeed())
+		publish(f, "r2")
+		enforced(f, "r2", 30*time.Second)
+	}, SpecTimeout(time.Minute))
+
 	It("classifies what keeps it out, and recovers by itself", func(ctx SpecContext) {
 		f, _ := start()
 		publish(f, "r1")
@@ -359,9 +372,15 @@ func administrator(ctx context.Context, name string) *rest.Config {
 		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "default", Name: name}},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
 	})).To(Succeed())
+	return token(ctx, alpha, "default", name)
+}
+
+// token is a configuration that works as a service account.
+func token(ctx context.Context, server *testenv.Server, ns, name string) *rest.Config {
 	request := &authenticationv1.TokenRequest{}
-	Expect(c.SubResource("token").Create(ctx, sa, request)).To(Succeed())
-	config := rest.AnonymousClientConfig(alpha.Config())
+	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}}
+	Expect(server.Client().SubResource("token").Create(ctx, sa, request)).To(Succeed())
+	config := rest.AnonymousClientConfig(server.Config())
 	config.BearerToken = request.Status.Token
 	return config
 }
