@@ -84,7 +84,7 @@ func (m *member) manage(ctx, session context.Context, config *rest.Config) error
 		endListening()
 		m.closeIdle()
 	}()
-	if err := r.setUp(mgr, listening); err != nil {
+	if err := r.setUp(listening, mgr); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
@@ -101,7 +101,7 @@ func managerOptions(ctx context.Context) manager.Options {
 	}
 }
 
-func (r *clusters) setUp(mgr manager.Manager, listening context.Context) error {
+func (r *clusters) setUp(listening context.Context, mgr manager.Manager) error {
 	connected := r.cache.GetClusterSource("cluster", func(_ context.Context, o client.Object) []ctrl.Request {
 		return []ctrl.Request{{NamespacedName: client.ObjectKeyFromObject(o)}}
 	})
@@ -187,7 +187,7 @@ func (r *clusters) connect(ctx context.Context, s *station, cluster *clusterv1.C
 	l, err := newLink(given, false, r.member.fleet.options)
 	if err != nil {
 		s.update(func(c *Cluster) { c.Guard.enter(Unreachable, skottv1.ReasonInvalidKubeconfig, brief(err)) })
-		return r.member.fleet.options.ProbeInterval, nil
+		return r.member.fleet.options.ProbeInterval, nil //nolint:nilerr // it is in the state, and trying again changes nothing
 	}
 	started := newLoop(s, l)
 	started.given, started.fingerprint = given, want

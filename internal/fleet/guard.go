@@ -256,6 +256,9 @@ func (l *loop) write(ctx context.Context, u *unstructured.Unstructured, suspect 
 		if err != nil || !old.drifted(live) {
 			return false, err
 		}
+		if l.station.claim(l.uid) != l.station {
+			return false, nil // an older name took the API server over, and wrote its own
+		}
 	}
 	live, err := applyObject(ctx, l.link.account.operator, u)
 	if err != nil {
