@@ -186,7 +186,7 @@ func (r *clusters) connect(ctx context.Context, s *station, cluster *clusterv1.C
 	}
 	l, err := newLink(given, false, r.member.fleet.options)
 	if err != nil {
-		s.update(func(c *Cluster) { c.Guard.enter(Unreachable, skottv1.ReasonInvalidKubeconfig, brief(err)) })
+		s.update(func(c *Cluster) { c.Guard.Enter(time.Now(), Unreachable, skottv1.ReasonInvalidKubeconfig, brief(err)) })
 		return r.member.fleet.options.ProbeInterval, nil //nolint:nilerr // it is in the state, and trying again changes nothing
 	}
 	started := newLoop(s, l)
@@ -213,11 +213,11 @@ func (r *clusters) disconnected(ctx context.Context, s *station, key client.Obje
 	s.update(func(c *Cluster) {
 		switch {
 		case found == nil:
-			c.Guard.enter(Unknown, reasonWaitingForKubeconfig, "Cluster API has not written the kubeconfig yet")
+			c.Guard.Enter(time.Now(), Unknown, reasonWaitingForKubeconfig, "Cluster API has not written the kubeconfig yet")
 		case tried:
-			c.Guard.enter(Unreachable, skottv1.ReasonUnreachable, "the API server does not answer, or refuses the kubeconfig of the Cluster")
+			c.Guard.Enter(time.Now(), Unreachable, skottv1.ReasonUnreachable, "the API server does not answer, or refuses the kubeconfig of the Cluster")
 		default:
-			c.Guard.enter(Unknown, reasonWaitingForCluster, "Cluster API has not provisioned the cluster yet")
+			c.Guard.Enter(time.Now(), Unknown, reasonWaitingForCluster, "Cluster API has not provisioned the cluster yet")
 		}
 	})
 	return nil

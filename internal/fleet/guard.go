@@ -233,7 +233,7 @@ func (l *loop) publish(ctx context.Context, d Desired) (bool, error) {
 		l.applied = d.Revision
 		l.station.update(func(c *Cluster) {
 			c.Guard.Revision = d.Revision
-			c.Guard.enter(Published, skottv1.ReasonPublished, fmt.Sprintf("revision %q is not proved yet", d.Revision))
+			c.Guard.Enter(time.Now(), Published, skottv1.ReasonPublished, fmt.Sprintf("revision %q is not proved yet", d.Revision))
 		})
 	}
 	return wrote, nil
@@ -325,7 +325,7 @@ func (l *loop) prove(ctx context.Context) (time.Duration, error) {
 		l.nextProof = time.Now().Add(l.options().CanaryInterval)
 		l.station.update(func(c *Cluster) {
 			c.Guard.ProvedRevision, c.Guard.ProvedAt = p.desired.Revision, time.Now()
-			c.Guard.enter(Enforced, skottv1.ReasonEnforced, "")
+			c.Guard.Enter(time.Now(), Enforced, skottv1.ReasonEnforced, "")
 		})
 		return l.options().CanaryInterval, nil
 	}
@@ -366,5 +366,5 @@ func (l *loop) delay() time.Duration {
 }
 
 func (l *loop) enter(phase Phase, reason, message string) {
-	l.station.update(func(c *Cluster) { c.Guard.enter(phase, reason, message) })
+	l.station.update(func(c *Cluster) { c.Guard.Enter(time.Now(), phase, reason, message) })
 }

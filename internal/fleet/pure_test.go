@@ -106,10 +106,10 @@ func TestGuardedNow(t *testing.T) {
 func TestEnterKeepsSinceWhileUnproved(t *testing.T) {
 	began := time.Now().Add(-time.Hour)
 	g := GuardState{Phase: Publishing, Since: began}
-	if g.enter(Published, "", ""); !g.Since.Equal(began) {
+	if g.Enter(time.Now(), Published, "", ""); !g.Since.Equal(began) {
 		t.Error("publishing and published do not count as one")
 	}
-	if g.enter(Enforced, "", ""); g.Since.Equal(began) {
+	if g.Enter(time.Now(), Enforced, "", ""); g.Since.Equal(began) {
 		t.Error("a new phase keeps the old time")
 	}
 }

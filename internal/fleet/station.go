@@ -63,15 +63,6 @@ func (s *station) update(change func(*Cluster)) {
 	}
 }
 
-// enter sets the phase.
-func (g *GuardState) enter(phase Phase, reason, message string) {
-	under := func(p Phase) bool { return p == Publishing || p == Published }
-	if g.Phase != phase && (!under(g.Phase) || !under(phase)) {
-		g.Since = time.Now()
-	}
-	g.Phase, g.Reason, g.Message = phase, reason, message
-}
-
 // wake makes the guard loop look again.
 func (s *station) wake() {
 	select {
@@ -150,7 +141,7 @@ func (s *station) follow(owner *station) {
 			c.Guard = other.Guard
 			return
 		}
-		c.Guard.enter(NotGuardable, skottv1.ReasonDuplicateAPIServer, fmt.Sprintf(
+		c.Guard.Enter(time.Now(), NotGuardable, skottv1.ReasonDuplicateAPIServer, fmt.Sprintf(
 			"the API server is guarded as %q, which belongs to Environment %q", other.Key(), theirs))
 	})
 }

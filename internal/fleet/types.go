@@ -8,10 +8,10 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/status"
 )
 
 // RoleWorkload is the role of a Cluster API Cluster. No ManagementCluster can have it.
@@ -89,94 +89,25 @@ type Options struct {
 	Observer Observer
 }
 
-// Phase says how far the guard of a cluster is.
-type Phase string
-
-// The phases.
-const (
-	// Unknown: nothing was tried yet; the reason says what is waited for.
-	Unknown Phase = "Unknown"
-	// Unreachable: the API server does not answer, or refuses the credentials. What it
-	// holds keeps acting.
-	Unreachable Phase = "Unreachable"
-	// NotGuardable: the API server cannot hold admission policies, or another cluster of
-	// the fleet is the same API server under a contradicting Environment.
-	NotGuardable Phase = "NotGuardable"
-	// Publishing: the desired revision is not there completely.
-	Publishing Phase = "Publishing"
-	// Published: the desired revision is there, and not proved.
-	Published Phase = "Published"
-	// Enforced: every canary of the desired revision was denied.
-	Enforced Phase = "Enforced"
-	// CanaryAdmitted: the API server let a canary through.
-	CanaryAdmitted Phase = "CanaryAdmitted"
+// What was observed is defined in package status, which judges it.
+type (
+	// Phase says how far the guard of a cluster is.
+	Phase = status.Phase
+	// GuardState is what is known of the guard of a cluster.
+	GuardState = status.GuardState
+	// Cluster is one API server to guard.
+	Cluster = status.Cluster
+	// Member is what is known of one engaged ManagementCluster.
+	Member = status.Member
 )
 
-// GuardState is what is known of the guard of a cluster.
-type GuardState struct {
-	Phase   Phase
-	Reason  string
-	Message string
-	// Revision that was applied last, completely.
-	Revision string
-	// ProvedRevision is the last one whose canaries were all denied, at ProvedAt.
-	ProvedRevision string
-	ProvedAt       time.Time
-	// Since is when Phase was entered; Publishing and Published count as one.
-	Since time.Time
-}
-
-// Cluster is one API server to guard: the one of a ManagementCluster itself, or of a Cluster
-// under it.
-type Cluster struct {
-	ManagementCluster string
-	// Namespace and Name of the Cluster; empty for the ManagementCluster itself.
-	Namespace, Name string
-	Role            skottv1.Role
-	// Endpoint is host:port of the API server.
-	Endpoint string
-	// UID of its namespace kube-system, which identifies it; empty until it answered.
-	UID types.UID
-	// Labelled: the Cluster carries the labels of its ManagementCluster.
-	Labelled bool
-	// HasKubeconfig: Cluster API has written the Secret that leads to the cluster.
-	HasKubeconfig bool
-	// GuardedAs is the Key of the cluster that stands for the same API server and is
-	// guarded for this one (a self-managed Management Cluster is a Cluster too). Guard is
-	// then a copy of that one's.
-	GuardedAs string
-	Guard     GuardState
-	// Namespaces that are labelled with an Environment of their own, with its name.
-	Namespaces map[string]string
-}
-
-// Key names the cluster uniquely in the fleet: MANAGEMENTCLUSTER or
-// MANAGEMENTCLUSTER/NAMESPACE/NAME.
-func (c Cluster) Key() string {
-	if c.Name == "" {
-		return c.ManagementCluster
-	}
-	return c.ManagementCluster + "/" + c.Namespace + "/" + c.Name
-}
-
-// Member is what is known of one engaged ManagementCluster.
-type Member struct {
-	Name string
-	// UID of namespace kube-system; empty until the API server answered once.
-	UID types.UID
-	// Reachable: the last probe with the given credentials succeeded. Reason is one of
-	// those of the condition Reachable.
-	Reachable       bool
-	Reason, Message string
-	// Version of Kubernetes.
-	Version string
-	// ClusterAPIVersions that are served, and whether the one that Skott reads is.
-	ClusterAPIVersions []string
-	ClusterAPIServed   bool
-	// Duplicate names the member that keeps this API server; "" when this one does.
-	Duplicate string
-	// Self is the Management Cluster as a guarded cluster.
-	Self Cluster
-	// Clusters under it, sorted by namespace and name.
-	Clusters []Cluster
-}
+// The phases, as in package status.
+const (
+	Unknown        = status.Unknown
+	Unreachable    = status.Unreachable
+	NotGuardable   = status.NotGuardable
+	Publishing     = status.Publishing
+	Published      = status.Published
+	Enforced       = status.Enforced
+	CanaryAdmitted = status.CanaryAdmitted
+)

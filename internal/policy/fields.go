@@ -34,7 +34,8 @@ func celField(base string, steps []flow.Step) string {
 
 // celString is the short string at steps from base, or ”; a number as its digits.
 func celString(base string, steps []flow.Step) string {
-	return bind("x", celField(base, steps)+".orValue('')", "type(x) == string ? "+celShort("x")+" : type(x) == int ? string(x) : ''")
+	// dyn: the type checker would take x for a string, and string(x) for a conversion of one.
+	return bind("x", "dyn("+celField(base, steps)+".orValue(''))", "type(x) == string ? "+celShort("x")+" : type(x) == int ? string(x) : ''")
 }
 
 // celList is the list at steps from base, or an empty one.
@@ -189,7 +190,7 @@ func columns(f *flow.Field, with func(int) string) string {
 		name := bind("i", "v.find("+quote(address.ImagePattern)+")", "i == '' ? '' : !i.contains('/') || !i.split('/')[0].matches('[.:]') ? 'docker.io/' + i : i.replace(':443/', '/', 1)")
 		return row(rowPath, none, name, none)
 	case flow.Git:
-		return row(rowGit, bind("g", "(v.contains('://') ? v : v.replace(':', '/', 1)).split('@')", "g[size(g) - 1]"), with(0), none)
+		return row(rowGit, bind("g", "v.substring(size(v.find("+quote(address.GitPrefixPattern)+")))", "v.contains('://') ? g : g.replace(':', '/', 1)"), with(0), none)
 	case flow.Store:
 		return row(rowToken, "v", with(0), none)
 	case flow.Endpoint:

@@ -52,6 +52,7 @@ type Policy struct {
 	rejected   []error
 	contested  map[string][]string
 	selections map[string]Selection
+	counts     map[Count]int // keys have no Count
 	// parts of the address book, in the order of Guards; computed once for all clusters.
 	parts []*address.Book
 }
@@ -64,6 +65,7 @@ func New(s Snapshot) *Policy {
 	p := &Policy{
 		classes: map[string]skottv1.Class{}, stages: map[string]skottv1.Stage{}, customers: map[string][]string{},
 		crossings: map[skottv1.Action]map[string]map[string]string{}, contested: map[string][]string{}, selections: map[string]Selection{},
+		counts: map[Count]int{},
 	}
 	for i := range s.Environments {
 		e := &s.Environments[i]
@@ -166,12 +168,14 @@ func (p *Policy) production(place string) bool {
 
 func (p *Policy) declare(d *skottv1.DataLocation) {
 	place := p.place(d.Spec.EnvironmentRef.Name)
+	origin := cmp.Or(d.Labels[skottv1.LabelOrigin], "declared")
 	for i, raw := range d.Spec.Addresses {
 		a, err := address.Parse(address.Type(raw.Type), raw.Value)
 		if err != nil {
 			p.rejected = append(p.rejected, fmt.Errorf("DataLocation %q: spec.addresses[%d].value: %w", d.Name, i, err))
 			continue
 		}
+		p.counts[Count{Type: a.Type(), Origin: origin}]++
 		p.entries = append(p.entries, address.Entry{
 			Address: a, Place: place, Production: p.production(place), Shared: d.Spec.Shared != nil && *d.Spec.Shared,
 		})
@@ -185,15 +189,15 @@ func (p *Policy) contend() {
 		if e.Shared {
 			continue
 		}
-		text := e.Address.String()
-		if owners[text] == nil {
-			owners[text] = map[string]bool{}
+		key := e.Address.Key()
+		if owners[key] == nil {
+			owners[key] = map[string]bool{}
 		}
-		owners[text][e.Place] = true
+		owners[key][e.Place] = true
 	}
-	for text, places := range owners {
-		if len(places) > 1 {
-			p.contested[text] = slices.Sorted(maps.Keys(places))
+	for _, e := range p.entries {
+		if places := owners[e.Address.Key()]; len(places) > 1 {
+			p.contested[e.Address.String()] = slices.Sorted(maps.Keys(places))
 		}
 	}
 }
@@ -212,7 +216,8 @@ func (p *Policy) addMember(m Member) {
 	}
 }
 
-// Contested are the addresses that more than one place claims, with those places.
+// Contested are the addresses, in canonical form, that more than one place claims, with
+// those places.
 func (p *Policy) Contested() map[string][]string { return p.contested }
 
 // Rejected are declared addresses that do not parse, one error each.
@@ -220,6 +225,34 @@ func (p *Policy) Rejected() []error { return p.rejected }
 
 // Selects says which Environments a boundary selects.
 func (p *Policy) Selects(boundary string) Selection { return p.selections[boundary] }
+
+// Knows reports whether a boundary is part of the policy.
+func (p *Policy) Knows(boundary string) bool {
+	_, ok := p.selections[boundary]
+	return ok
+}
+
+// Count is how many addresses of a type are known from an origin: "declared" or "learned".
+type Count struct {
+	Type   address.Type
+	Origin string
+	Count  int
+}
+
+// Counts are the addresses by type and origin, sorted.
+func (p *Policy) Counts() []Count {
+	out := make([]Count, 0, len(p.counts))
+	for key, n := range p.counts {
+		out = append(out, Count{Type: key.Type, Origin: key.Origin, Count: n})
+	}
+	slices.SortFunc(out, func(a, b Count) int {
+		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Origin, b.Origin))
+	})
+	return out
+}
+
+// Size is the number of addresses.
+func (p *Policy) Size() int { return len(p.entries) }
 
 // Addresses counts the addresses of a place that are not shared.
 func (p *Policy) Addresses(place string) int {
@@ -237,7 +270,7 @@ func (p *Policy) Addresses(place string) int {
 func split(entries []address.Entry) []*address.Book {
 	groups, sizes := map[string][]address.Entry{}, map[string]int{}
 	for _, e := range entries {
-		key := domainOf(e.Address.String())
+		key := domainOf(e.Address.Key())
 		groups[key] = append(groups[key], e)
 		// Text and place stand in Addresses, the head in Hosts, and the text above in Parents.
 		sizes[key] += 3*len(e.Address.String()) + 2*len(e.Place) + 32

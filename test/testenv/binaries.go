@@ -30,7 +30,7 @@ type Binaries struct {
 // Find locates every binary in $KUBEBUILDER_ASSETS or in the bin directory of the repository. One that is missing is
 // an error that says how to obtain it: a suite that silently skipped its control plane would prove nothing.
 func Find() (Binaries, error) {
-	root, err := repositoryRoot()
+	root, err := Root()
 	if err != nil {
 		return Binaries{}, err
 	}
@@ -70,9 +70,9 @@ func findIn(dirs []string, name string) string {
 	return ""
 }
 
-// repositoryRoot walks up from this source file, or from the working directory when the build trimmed source paths,
-// to the go.mod of this repository. Other modules on the way (hack/tools) are passed by.
-func repositoryRoot() (string, error) {
+// Root walks up from this source file, or from the working directory when the build trimmed source paths, to the
+// go.mod of this repository. Other modules on the way (hack/tools) are passed by.
+func Root() (string, error) {
 	_, file, _, _ := runtime.Caller(0)
 	start := filepath.Dir(file)
 	if !filepath.IsAbs(file) {

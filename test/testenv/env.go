@@ -26,8 +26,9 @@ type Env struct {
 	etcd     *process
 	etcdURL  string
 
-	mu      sync.Mutex
-	servers map[string]*Server // nil while a server is being started
+	mu        sync.Mutex
+	operators []*Operator
+	servers   map[string]*Server // nil while a server is being started
 }
 
 // Option changes how an environment is started.
@@ -147,6 +148,9 @@ func (e *Env) Stop() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var errs []error
+	for _, o := range e.operators {
+		errs = append(errs, o.Stop())
+	}
 	for _, s := range e.servers {
 		if s == nil {
 			continue // being started; its own failure stops it

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/status"
+)
+
+// dataBoundaries reports how far a boundary is in force, and lets a deleted one go only
+// when it was withdrawn.
+type dataBoundaries struct{ *hub }
+
+func setupDataBoundary(mgr manager.Manager, h *hub) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("databoundary").
+		For(&skottv1.DataBoundary{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&skottv1.Environment{}, h.allBoundaries(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(h.bell.listen(h.allBoundaries())).
+		Complete(&dataBoundaries{h})
+}
+
+// Reconcile computes the status of a DataBoundary.
+func (r *dataBoundaries) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	b := &skottv1.DataBoundary{}
+	if err := r.Get(ctx, req.NamespacedName, b); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if err := r.hold(ctx, b); err != nil {
+		return ctrl.Result{}, err
+	}
+	p := r.published.Load()
+	if p == nil {
+		return ctrl.Result{}, nil // the bell rings when there is a policy
+	}
+	left := r.options.actsFor(b, r.now())
+	clusters := r.clusters(p)
+	if left <= 0 && withdrawn(p, b.Name, clusters) {
+		r.events.Eventf(b, nil, corev1.EventTypeWarning, "Withdrawn", "Delete", "DataBoundary %q was deleted and is withdrawn from every cluster that could be reached", b.Name)
+		return ctrl.Result{}, r.release(ctx, b)
+	}
+	before := b.DeepCopy()
+	view := r.view(p, b, clusters)
+	result := ctrl.Result{}
+	if !b.DeletionTimestamp.IsZero() {
+		view.RemovedAt = b.DeletionTimestamp.Add(r.options.BoundaryGrace)
+		result.RequeueAfter = max(left, time.Second)
+	}
+	status.DataBoundary(b, view)
+	return result, r.patchStatus(ctx, before, b, unchanged(before.Status, b.Status))
+}
+
+// clusters are all clusters of the fleet that are guarded for themselves.
+func (r *dataBoundaries) clusters(p *publication) []status.Cluster {
+	var out []status.Cluster
+	for _, m := range r.fleet.State() {
+		if m.Duplicate != "" {
+			continue
+		}
+		for _, c := range append([]status.Cluster{m.Self}, m.Clusters...) {
+			if _, known := p.guarded(c); known && c.GuardedAs == "" {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+// withdrawn reports whether every cluster that answers holds a revision without the boundary.
+func withdrawn(p *publication, name string, clusters []status.Cluster) bool {
+	if p.policy.Knows(name) {
+		return false
+	}
+	return !slices.ContainsFunc(clusters, func(c status.Cluster) bool {
+		return c.Guard.Phase != status.Unreachable && c.Guard.Phase != status.NotGuardable && c.Guard.Revision != p.desired(c)
+	})
+}
+
+func (r *dataBoundaries) view(p *publication, b *skottv1.DataBoundary, clusters []status.Cluster) status.BoundaryView {
+	selection := p.policy.Selects(b.Name)
+	view := status.BoundaryView{From: selection.From, To: selection.To, Desired: p.desired, Revision: p.revision}
+	for _, c := range clusters {
+		g, _ := p.guarded(c)
+		if strings.HasPrefix(g.Environment, "@") || slices.Contains(selection.From, g.Environment) || slices.Contains(selection.To, g.Environment) {
+			view.Clusters = append(view.Clusters, c)
+		}
+	}
+	for _, place := range selection.From {
+		view.Addresses += p.policy.Addresses(place)
+	}
+	for address, places := range p.policy.Contested() {
+		in := func(side []string) bool {
+			return slices.ContainsFunc(places, func(place string) bool { return slices.Contains(side, place) })
+		}
+		if in(selection.From) && in(selection.To) {
+			view.Contested = append(view.Contested, address)
+		}
+	}
+	return view
+}

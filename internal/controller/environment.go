@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/status"
+)
+
+// environments reports what belongs to an Environment, and keeps it while it is used.
+type environments struct{ *hub }
+
+func setupEnvironment(mgr manager.Manager, h *hub) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("environment").
+		For(&skottv1.Environment{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&skottv1.ManagementCluster{}, h.allEnvironments()).
+		Watches(&skottv1.DataLocation{}, h.allEnvironments(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&skottv1.DataBoundary{}, h.allEnvironments(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(h.bell.listen(h.allEnvironments())).
+		Complete(&environments{h})
+}
+
+// Reconcile computes the status of an Environment, and lets a deleted one go when nothing
+// uses it any more.
+func (r *environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	e := &skottv1.Environment{}
+	if err := r.Get(ctx, req.NamespacedName, e); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	view, err := r.view(ctx, e)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !e.DeletionTimestamp.IsZero() && len(view.Users) == 0 {
+		return ctrl.Result{}, r.release(ctx, e)
+	}
+	if err := r.hold(ctx, e); err != nil {
+		return ctrl.Result{}, err
+	}
+	before := e.DeepCopy()
+	status.Environment(e, view)
+	return ctrl.Result{}, r.patchStatus(ctx, before, e, unchanged(before.Status, e.Status))
+}
+
+// view reads everything that speaks of an Environment.
+func (r *environments) view(ctx context.Context, e *skottv1.Environment) (status.EnvironmentView, error) {
+	view := status.EnvironmentView{Members: r.members()}
+	clusters, locations, boundaries := &skottv1.ManagementClusterList{}, &skottv1.DataLocationList{}, &skottv1.DataBoundaryList{}
+	for _, list := range []client.ObjectList{clusters, locations, boundaries} {
+		if err := r.List(ctx, list); err != nil {
+			return view, fmt.Errorf("cannot list %T: %w", list, err)
+		}
+	}
+	for i := range clusters.Items {
+		if mc := &clusters.Items[i]; mc.EnvironmentName() == e.Name {
+			view.ManagementClusters = append(view.ManagementClusters, *mc)
+			view.Users = append(view.Users, "ManagementCluster "+mc.Name)
+		}
+	}
+	for i := range locations.Items {
+		if d := &locations.Items[i]; d.Spec.EnvironmentRef.Name == e.Name && d.Labels[skottv1.LabelOrigin] != originLearned {
+			view.Users = append(view.Users, "DataLocation "+d.Name)
+		}
+	}
+	for i := range boundaries.Items {
+		b := &boundaries.Items[i]
+		for _, s := range []*skottv1.EnvironmentSelector{b.Spec.From, b.Spec.To} {
+			if s != nil && slices.Contains(s.Environments, e.Name) {
+				view.Users = append(view.Users, "DataBoundary "+b.Name)
+			}
+		}
+	}
+	if p := r.published.Load(); p != nil {
+		for address, owners := range p.policy.Contested() {
+			if slices.Contains(owners, e.Name) {
+				view.Contested = append(view.Contested, fmt.Sprintf("%s (%s)", address, status.Names(owners)))
+			}
+		}
+	}
+	return view, nil
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/config/crd"
+	"github.com/skott-dev/skott/internal/fleet"
+	"github.com/skott-dev/skott/internal/metrics"
+	"github.com/skott-dev/skott/internal/status"
+)
+
+// Options of the operator.
+type Options struct {
+	// Namespace of the operator, whose Secrets are watched.
+	Namespace string
+	// ArgoCDNamespace holds Argo CD's cluster Secrets, which are labelled; "" for none.
+	ArgoCDNamespace string
+	// BoundaryGrace is how long a deleted DataBoundary keeps acting.
+	BoundaryGrace time.Duration
+	// CanaryInterval between two proofs of an unchanged cluster.
+	CanaryInterval time.Duration
+	// ProbeInterval between two looks whether a Management Cluster answers.
+	ProbeInterval time.Duration
+	// Selector chooses the ManagementClusters of this instance; empty for all.
+	Selector string
+}
+
+// retryInterval is how long a ManagementCluster whose connection cannot be used waits
+// before its Secret is read again, when nothing wakes it earlier.
+const retryInterval = 15 * time.Second
+
+// settle is how long observations of the fleet are gathered before they are acted on.
+const settle = 200 * time.Millisecond
+
+// hub is what all reconcilers share.
+type hub struct {
+	client.Client
+	// reader reads Secrets, which are not cached: whoever reads memory finds none.
+	reader   client.Reader
+	options  Options
+	fleet    *fleet.Fleet
+	recorder *metrics.Recorder
+	events   events.EventRecorder
+	now      func() time.Time
+	bell     *bell
+	// published is the policy that the fleet works by.
+	published holder
+}
+
+// Setup adds every reconciler of the operator to mgr.
+func Setup(mgr manager.Manager, options Options, recorder *metrics.Recorder) error {
+	guardCRD, err := crd.Guard()
+	if err != nil {
+		return fmt.Errorf("cannot read the CRD of Guard: %w", err)
+	}
+	h := &hub{
+		Client: mgr.GetClient(), reader: mgr.GetAPIReader(), options: options, recorder: recorder,
+		events: mgr.GetEventRecorder(skottv1.FieldOwner), now: time.Now, bell: &bell{},
+	}
+	h.fleet = fleet.New(fleet.Options{
+		Namespace: options.Namespace, GuardCRD: guardCRD, CanaryInterval: options.CanaryInterval,
+		ProbeInterval: options.ProbeInterval, Observer: &observer{h},
+	})
+	if err := mgr.Add(h); err != nil {
+		return err
+	}
+	for _, setup := range []func(manager.Manager, *hub) error{
+		setupPublisher, setupManagementCluster, setupEnvironment, setupDataLocation, setupDataBoundary, setupArgoCD,
+	} {
+		if err := setup(mgr, h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Start implements manager.Runnable: it rings the bell for what the fleet observes, and
+// disengages everything in the end.
+func (h *hub) Start(ctx context.Context) error {
+	defer h.fleet.Close()
+	h.bell.run(ctx)
+	return nil
+}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable: only the leader engages.
+func (h *hub) NeedLeaderElection() bool { return true }
+
+// patchStatus writes the status of an object if it differs from before.
+func (h *hub) patchStatus(ctx context.Context, before, after client.Object, same bool) error {
+	if same {
+		return nil
+	}
+	if err := h.Status().Patch(ctx, after, client.MergeFrom(before)); err != nil {
+		return client.IgnoreNotFound(fmt.Errorf("cannot write the status of %T %q: %w", after, after.GetName(), err))
+	}
+	return nil
+}
+
+func unchanged(before, after any) bool { return equality.Semantic.DeepEqual(before, after) }
+
+// hold adds the finalizer, and reports whether it had to.
+func (h *hub) hold(ctx context.Context, o client.Object) error {
+	before := o.DeepCopyObject().(client.Object)
+	if !o.GetDeletionTimestamp().IsZero() || !controllerutil.AddFinalizer(o, skottv1.Finalizer) {
+		return nil
+	}
+	if err := h.Patch(ctx, o, client.MergeFrom(before)); err != nil {
+		return fmt.Errorf("cannot add the finalizer of %q: %w", o.GetName(), err)
+	}
+	return nil
+}
+
+// release removes the finalizer.
+func (h *hub) release(ctx context.Context, o client.Object) error {
+	before := o.DeepCopyObject().(client.Object)
+	if !controllerutil.RemoveFinalizer(o, skottv1.Finalizer) {
+		return nil
+	}
+	if err := h.Patch(ctx, o, client.MergeFrom(before)); err != nil {
+		return client.IgnoreNotFound(fmt.Errorf("cannot remove the finalizer of %q: %w", o.GetName(), err))
+	}
+	return nil
+}
+
+// members are the observed ManagementClusters by name.
+func (h *hub) members() map[string]status.Member {
+	out := map[string]status.Member{}
+	for _, m := range h.fleet.State() {
+		out[m.Name] = m
+	}
+	return out
+}
+
+// all enqueues every object of a list.
+func all[T client.ObjectList](c client.Reader, newList func() T, items func(T) []string) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
+		list := newList()
+		if err := c.List(ctx, list); err != nil {
+			return nil
+		}
+		var out []reconcile.Request
+		for _, name := range items(list) {
+			out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Name: name}})
+		}
+		return out
+	})
+}
+
+func (h *hub) allEnvironments() handler.EventHandler {
+	return all(h, func() *skottv1.EnvironmentList { return &skottv1.EnvironmentList{} }, func(l *skottv1.EnvironmentList) []string { return namesOf(l.Items) })
+}
+
+func (h *hub) allManagementClusters() handler.EventHandler {
+	return all(h, func() *skottv1.ManagementClusterList { return &skottv1.ManagementClusterList{} }, func(l *skottv1.ManagementClusterList) []string { return namesOf(l.Items) })
+}
+
+func (h *hub) allLocations() handler.EventHandler {
+	return all(h, func() *skottv1.DataLocationList { return &skottv1.DataLocationList{} }, func(l *skottv1.DataLocationList) []string { return namesOf(l.Items) })
+}
+
+func (h *hub) allBoundaries() handler.EventHandler {
+	return all(h, func() *skottv1.DataBoundaryList { return &skottv1.DataBoundaryList{} }, func(l *skottv1.DataBoundaryList) []string { return namesOf(l.Items) })
+}
+
+// named is a pointer to an object.
+type named[T any] interface {
+	*T
+	GetName() string
+}
+
+func namesOf[T any, P named[T]](items []T) []string {
+	out := make([]string, len(items))
+	for i := range items {
+		out[i] = P(&items[i]).GetName()
+	}
+	return out
+}
+
+// bell wakes reconcilers when something was observed, or published. Rings that come close
+// together count as one.
+type bell struct {
+	mu      sync.Mutex
+	rung    bool
+	waiting []chan event.GenericEvent
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rung = true
+}
+
+// run passes rings on until the context ends.
+func (b *bell) run(ctx context.Context) {
+	ticker := time.NewTicker(settle)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			b.pass()
+		}
+	}
+}
+
+func (b *bell) pass() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.rung {
+		return
+	}
+	b.rung = false
+	for _, ch := range b.waiting {
+		select {
+		case ch <- event.GenericEvent{Object: &corev1.Secret{}}: // what it is does not matter: the handler lists
+		default: // one is on its way already
+		}
+	}
+}
+
+// listen is a source of events that enqueues what the handler lists when the bell rings.
+func (b *bell) listen(h handler.EventHandler) source.Source {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ch := make(chan event.GenericEvent, 1)
+	b.waiting = append(b.waiting, ch)
+	return source.Channel(ch, h)
+}

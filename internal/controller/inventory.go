@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/address"
+	"github.com/skott-dev/skott/internal/status"
+)
+
+// originLearned marks DataLocations that Skott wrote itself.
+const originLearned = "learned"
+
+// perLocation is how many addresses of clusters one DataLocation holds; the API takes 256.
+const perLocation = 200
+
+// record writes the clusters of a Management Cluster down as DataLocations of its
+// Environment: their API servers and their names. So they are known while the cluster
+// cannot be reached, after a restart, and after the ManagementCluster is gone. What class
+// Production owns is only ever added to: a deleted production cluster keeps its address.
+func (r *managementClusters) record(ctx context.Context, mc *skottv1.ManagementCluster, m status.Member) error {
+	if mc.EnvironmentName() == "" || !m.Reachable || m.Duplicate != "" {
+		return nil
+	}
+	observed := map[string]bool{}
+	add := func(value string) {
+		if a, err := address.Parse(address.ClusterEndpoint, value); err == nil {
+			observed[a.String()] = true
+		}
+	}
+	add(m.Self.Endpoint)
+	for _, c := range m.Clusters {
+		add(c.Endpoint)
+		add(c.Namespace + "/" + c.Name)
+	}
+	recorded := &skottv1.DataLocationList{}
+	own := client.MatchingLabels{skottv1.LabelOrigin: originLearned, skottv1.LabelManagementCluster: mc.Name, skottv1.LabelEnvironment: mc.EnvironmentName()}
+	if err := r.List(ctx, recorded, own); err != nil {
+		return fmt.Errorf("cannot list the recorded clusters of %q: %w", mc.Name, err)
+	}
+	if r.isProduction(ctx, mc) {
+		for i := range recorded.Items {
+			for _, a := range recorded.Items[i].Spec.Addresses {
+				observed[a.Value] = true
+			}
+		}
+	}
+	return r.writeClusters(ctx, mc, slices.Sorted(maps.Keys(observed)), recorded.Items)
+}
+
+func (r *managementClusters) isProduction(ctx context.Context, mc *skottv1.ManagementCluster) bool {
+	e := &skottv1.Environment{}
+	err := r.Get(ctx, types.NamespacedName{Name: mc.EnvironmentName()}, e)
+	return err != nil || e.EffectiveClass() == skottv1.ClassProduction
+}
+
+// writeClusters cuts the addresses into DataLocations, writes those that differ and removes
+// those that are left over.
+func (r *managementClusters) writeClusters(ctx context.Context, mc *skottv1.ManagementCluster, addresses []string, recorded []skottv1.DataLocation) error {
+	existing := map[string]*skottv1.DataLocation{}
+	for i := range recorded {
+		existing[recorded[i].Name] = &recorded[i]
+	}
+	n := 0
+	for chunk := range slices.Chunk(addresses, perLocation) {
+		want := &skottv1.DataLocation{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("clusters-%s-%s-%d", mc.Name, mc.EnvironmentName(), n), Labels: map[string]string{
+				skottv1.LabelOrigin: originLearned, skottv1.LabelManagementCluster: mc.Name, skottv1.LabelEnvironment: mc.EnvironmentName()}},
+			Spec: skottv1.DataLocationSpec{EnvironmentRef: skottv1.EnvironmentReference{Name: mc.EnvironmentName()}},
+		}
+		for _, a := range chunk {
+			want.Spec.Addresses = append(want.Spec.Addresses, skottv1.Address{Type: skottv1.AddressType(address.ClusterEndpoint), Value: a})
+		}
+		n++
+		if err := r.writeLocation(ctx, existing[want.Name], want); err != nil {
+			return err
+		}
+		delete(existing, want.Name)
+	}
+	for _, left := range existing {
+		if err := r.Delete(ctx, left); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("cannot delete DataLocation %q: %w", left.Name, err)
+		}
+	}
+	return nil
+}
+
+func (r *managementClusters) writeLocation(ctx context.Context, have, want *skottv1.DataLocation) error {
+	if have == nil {
+		if err := r.Create(ctx, want, client.FieldOwner(skottv1.FieldOwner)); err != nil {
+			return fmt.Errorf("cannot record clusters in DataLocation %q: %w", want.Name, err)
+		}
+		return nil
+	}
+	if unchanged(have.Spec.Addresses, want.Spec.Addresses) {
+		return nil
+	}
+	before := have.DeepCopy()
+	have.Spec.Addresses = want.Spec.Addresses
+	if err := r.Patch(ctx, have, client.MergeFrom(before), client.FieldOwner(skottv1.FieldOwner)); err != nil {
+		return fmt.Errorf("cannot record clusters in DataLocation %q: %w", want.Name, err)
+	}
+	return nil
+}

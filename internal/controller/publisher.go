@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/fleet"
+	"github.com/skott-dev/skott/internal/metrics"
+	"github.com/skott-dev/skott/internal/policy"
+	"github.com/skott-dev/skott/internal/status"
+)
+
+// publisher turns the hub's objects into a policy and hands it to the fleet. It has one key
+// and is level-based: whatever happened, it builds everything anew from what there is.
+type publisher struct{ *hub }
+
+// publication is a policy with what is needed to apply it to a cluster.
+type publication struct {
+	policy   *policy.Policy
+	clusters map[string]skottv1.GuardedCluster // by ManagementCluster
+	policies []*admissionv1.ValidatingAdmissionPolicy
+	revision string
+	// revisions remembers what the Guards of a cluster were, by its key.
+	revisions sync.Map
+}
+
+type holder = atomic.Pointer[publication]
+
+func setupPublisher(mgr manager.Manager, h *hub) error {
+	one := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: "policy"}}}
+	})
+	return ctrl.NewControllerManagedBy(mgr).Named("publisher").
+		Watches(&skottv1.Environment{}, one).
+		Watches(&skottv1.ManagementCluster{}, one).
+		Watches(&skottv1.DataLocation{}, one).
+		Watches(&skottv1.DataBoundary{}, one).
+		WatchesRawSource(h.bell.listen(one)).
+		Complete(&publisher{h})
+}
+
+// Reconcile builds and publishes the policy if anything it depends on has changed.
+func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+	snapshot, managementClusters, wake, err := p.read(ctx)
+	if err != nil {
+		p.recorder.Error(true)
+		return ctrl.Result{}, err
+	}
+	revision := digest(snapshot, managementClusters)
+	if current := p.published.Load(); current == nil || current.revision != revision {
+		next := &publication{
+			policy: policy.New(snapshot), clusters: managementClusters, policies: policy.Policies(), revision: revision,
+		}
+		p.published.Store(next)
+		p.fleet.Publish(next.desire)
+		p.bell.ring()
+		ctrl.LoggerFrom(ctx).Info("Published the policy", "revision", revision, "addresses", next.policy.Size())
+	}
+	p.count(p.published.Load().policy)
+	return ctrl.Result{RequeueAfter: wake}, nil
+}
+
+// read lists everything that decides. wake is when a deleted boundary stops acting.
+func (p *publisher) read(ctx context.Context) (s policy.Snapshot, clusters map[string]skottv1.GuardedCluster, wake time.Duration, err error) {
+	environments, boundaries := &skottv1.EnvironmentList{}, &skottv1.DataBoundaryList{}
+	locations, managementClusters := &skottv1.DataLocationList{}, &skottv1.ManagementClusterList{}
+	for _, list := range []client.ObjectList{environments, boundaries, locations, managementClusters} {
+		if err := p.List(ctx, list); err != nil {
+			return s, nil, 0, fmt.Errorf("cannot list %T: %w", list, err)
+		}
+	}
+	s.Environments, s.Locations = environments.Items, locations.Items
+	for i := range boundaries.Items {
+		b := boundaries.Items[i]
+		if left := p.options.actsFor(&b, p.now()); left <= 0 {
+			continue
+		} else if !b.DeletionTimestamp.IsZero() && (wake == 0 || left < wake) {
+			wake = left
+		}
+		s.Boundaries = append(s.Boundaries, b)
+	}
+	clusters = map[string]skottv1.GuardedCluster{}
+	for i := range managementClusters.Items {
+		mc := &managementClusters.Items[i]
+		clusters[mc.Name] = skottv1.GuardedCluster{
+			Name: mc.Name, ManagementCluster: mc.Name, Role: string(mc.Spec.Role), Environment: mc.EnvironmentName(), Datacenter: mc.Spec.Datacenter,
+		}
+	}
+	sortByName(s.Environments)
+	sortByName(s.Boundaries)
+	sortByName(s.Locations)
+	return s, clusters, wake, nil
+}
+
+func sortByName[T any, P named[T]](items []T) {
+	slices.SortFunc(items, func(a, b T) int { return strings.Compare(P(&a).GetName(), P(&b).GetName()) })
+}
+
+// actsFor is how long a boundary still acts: for ever (a year) unless it was deleted.
+func (o Options) actsFor(b *skottv1.DataBoundary, now time.Time) time.Duration {
+	if b.DeletionTimestamp.IsZero() {
+		return 365 * 24 * time.Hour
+	}
+	return b.DeletionTimestamp.Add(o.BoundaryGrace).Sub(now)
+}
+
+// digest identifies the input of a policy, without what does not decide.
+func digest(s policy.Snapshot, clusters map[string]skottv1.GuardedCluster) string {
+	sum := sha256.New()
+	encoder := json.NewEncoder(sum)
+	for i := range s.Environments {
+		_ = encoder.Encode([]any{s.Environments[i].Name, s.Environments[i].Labels, s.Environments[i].Spec})
+	}
+	for i := range s.Boundaries {
+		_ = encoder.Encode([]any{s.Boundaries[i].Name, s.Boundaries[i].Spec})
+	}
+	for i := range s.Locations {
+		_ = encoder.Encode([]any{s.Locations[i].Name, s.Locations[i].Spec})
+	}
+	_ = encoder.Encode(clusters) // encoding sorts the keys; nothing of this can fail to encode
+	return hex.EncodeToString(sum.Sum(nil))[:12]
+}
+
+// guarded describes a cluster of the fleet as its Guard does.
+func (p *publication) guarded(c status.Cluster) (skottv1.GuardedCluster, bool) {
+	g, known := p.clusters[c.ManagementCluster]
+	if !known {
+		return g, false
+	}
+	if c.Name != "" {
+		g.Name, g.Role = c.Namespace+"/"+c.Name, string(fleet.RoleWorkload)
+	}
+	return p.policy.GuardedCluster(g), true
+}
+
+// desire says what a cluster must hold.
+func (p *publication) desire(c status.Cluster) (fleet.Desired, bool) {
+	g, known := p.guarded(c)
+	if !known {
+		return fleet.Desired{}, false
+	}
+	guards := p.policy.Guards(g, c.Namespaces)
+	d := fleet.Desired{
+		Revision: guards[0].Spec.Revision, Guards: guards, Policies: p.policies, Bindings: policy.Bindings(p.policy.Actions()...),
+	}
+	for _, canary := range policy.Canaries(guards) {
+		d.Canaries = append(d.Canaries, fleet.Canary(canary))
+	}
+	p.revisions.Store(c.Key(), d.Revision)
+	return d, true
+}
+
+// desired is the revision that a cluster was last asked to hold, "" if it was not asked.
+func (p *publication) desired(c status.Cluster) string {
+	key := c.Key()
+	if c.GuardedAs != "" {
+		key = c.GuardedAs
+	}
+	revision, _ := p.revisions.Load(key)
+	s, _ := revision.(string)
+	return s
+}
+
+// current reports whether the proof of a cluster is of what it should hold now.
+func (h *hub) current(c status.Cluster) bool {
+	p := h.published.Load()
+	return p != nil && c.Guard.ProvedRevision != "" && c.Guard.ProvedRevision == p.desired(c)
+}
+
+// count writes the gauges of addresses and clusters.
+func (p *publisher) count(current *policy.Policy) {
+	var addresses []metrics.AddressCount
+	for _, c := range current.Counts() {
+		addresses = append(addresses, metrics.AddressCount{Kind: string(c.Type), Origin: c.Origin, Count: c.Count})
+	}
+	p.recorder.Addresses(addresses)
+	var proofs []metrics.ClusterProof
+	published := p.published.Load()
+	for _, m := range p.fleet.State() {
+		for _, c := range append([]status.Cluster{m.Self}, m.Clusters...) {
+			if c.GuardedAs != "" {
+				continue
+			}
+			g, _ := published.guarded(c)
+			proofs = append(proofs, metrics.ClusterProof{
+				Cluster: c.Key(), Environment: g.Environment, Enforced: c.Guard.Phase == status.Enforced && p.current(c), Proved: c.Guard.ProvedAt,
+			})
+		}
+	}
+	p.recorder.Clusters(proofs)
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+import (
+	"fmt"
+	"time"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+)
+
+// BoundaryView is what is known of a DataBoundary besides its own spec.
+type BoundaryView struct {
+	// From and To are the Environments that it selects.
+	From, To []string
+	// Clusters that stand on either side of it.
+	Clusters []Cluster
+	// Desired is the revision that a cluster should hold, "" while that is not known.
+	Desired func(Cluster) string
+	// Revision of everything that is published.
+	Revision string
+	// Addresses that the boundary keeps on their side.
+	Addresses int
+	// Contested addresses between its two sides.
+	Contested []string
+	// RemovedAt is when a deleted boundary stops acting; zero if it is not deleted.
+	RemovedAt time.Time
+}
+
+// DataBoundary computes the status of b.
+func DataBoundary(b *skottv1.DataBoundary, view BoundaryView) {
+	desired, enforced, unreachable := int32(len(view.Clusters)), int32(0), int32(0)
+	var behind, unproved, admitted []string
+	for _, c := range view.Clusters {
+		want := view.Desired(c)
+		if c.Guard.Phase == Unreachable {
+			unreachable++
+		}
+		if want == "" || c.Guard.Revision != want {
+			behind = append(behind, describe(c))
+		}
+		switch {
+		case c.Guard.Phase == CanaryAdmitted:
+			admitted = append(admitted, describe(c))
+		case c.Guard.Phase == Enforced && c.Guard.ProvedRevision == want:
+			enforced++
+		default:
+			unproved = append(unproved, describe(c))
+		}
+	}
+	addresses, violations := int32(view.Addresses), int32(len(view.Contested))
+	b.Status.GuardedClusters = &skottv1.GuardedClustersStatus{Desired: &desired, Enforced: &enforced, Unreachable: &unreachable}
+	b.Status.Addresses, b.Status.Violations, b.Status.Revision = &addresses, &violations, view.Revision
+
+	selects := len(view.From) > 0 && len(view.To) > 0
+	Set(b, skottv1.ConditionPublished, published(view, selects, desired, behind))
+	Set(b, skottv1.ConditionEnforced, proved(desired, enforced, unproved, admitted))
+	none := Yes(skottv1.ReasonNoViolations, "no address belongs to both sides; existing objects are not scanned by this version")
+	if violations > 0 {
+		none = No(skottv1.ReasonViolations, fmt.Sprintf("%d addresses belong to both sides: %s", violations, Names(view.Contested)))
+	}
+	Set(b, skottv1.ConditionNoViolations, none)
+	Summarise(b, skottv1.ConditionPublished, skottv1.ConditionEnforced)
+}
+
+func published(view BoundaryView, selects bool, desired int32, behind []string) Verdict {
+	switch {
+	case !view.RemovedAt.IsZero():
+		return No(skottv1.ReasonBeingRemoved, fmt.Sprintf("the boundary was deleted; it acts until %s and is then withdrawn from %d clusters", view.RemovedAt.UTC().Format(time.RFC3339), desired))
+	case len(view.From) == 0:
+		return No(skottv1.ReasonNothingSelected, "spec.from selects no Environment")
+	case !selects:
+		return No(skottv1.ReasonNothingSelected, "spec.to selects no Environment")
+	case len(behind) > 0:
+		return No(skottv1.ReasonPublishing, fmt.Sprintf("%d of %d clusters do not hold revision %s yet: %s", len(behind), desired, view.Revision, Names(behind)))
+	}
+	return Yes(skottv1.ReasonPublished, fmt.Sprintf("%d clusters hold revision %s", desired, view.Revision))
+}
+
+func proved(desired, enforced int32, unproved, admitted []string) Verdict {
+	switch {
+	case desired == 0:
+		return No(skottv1.ReasonNoClusters, "no cluster stands on either side yet")
+	case len(admitted) > 0:
+		return No(skottv1.ReasonCanaryAdmitted, fmt.Sprintf("%d API servers let the live proof through: %s", len(admitted), Names(admitted)))
+	case len(unproved) > 0:
+		return No(skottv1.ReasonNotProved, fmt.Sprintf("%d of %d clusters refused the live proof; not: %s", enforced, desired, Names(unproved)))
+	}
+	return Yes(skottv1.ReasonEnforced, fmt.Sprintf("%d of %d clusters refused the live proof", enforced, desired))
+}

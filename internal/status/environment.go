@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+)
+
+// EnvironmentView is what is known of an Environment besides its own spec.
+type EnvironmentView struct {
+	// ManagementClusters that name it.
+	ManagementClusters []skottv1.ManagementCluster
+	// Members by name of ManagementCluster.
+	Members map[string]Member
+	// Contested addresses that it claims with others, in words.
+	Contested []string
+	// Users keep a deleted Environment: "ManagementCluster mc-1", …
+	Users []string
+}
+
+// Environment computes the status of e.
+func Environment(e *skottv1.Environment, view EnvironmentView) {
+	sites := map[string]*skottv1.DatacenterStatus{}
+	var unfit []string
+	management, workload := int32(0), int32(0)
+	for i := range view.ManagementClusters {
+		mc := &view.ManagementClusters[i]
+		site := sites[mc.Spec.Datacenter]
+		if site == nil {
+			site = &skottv1.DatacenterStatus{Name: mc.Spec.Datacenter, ManagementClusters: new(int32), WorkloadClusters: new(int32)}
+			sites[mc.Spec.Datacenter] = site
+		}
+		clusters := int32(len(view.Members[mc.Name].Clusters))
+		management, workload = management+1, workload+clusters
+		*site.ManagementClusters++
+		*site.WorkloadClusters += clusters
+		if !meta.IsStatusConditionTrue(mc.Status.Conditions, skottv1.ConditionReady) {
+			unfit = append(unfit, mc.Name)
+		}
+	}
+	e.Status.ManagementClusters, e.Status.WorkloadClusters = &management, &workload
+	e.Status.Datacenters = nil
+	for _, name := range slices.Sorted(maps.Keys(sites)) {
+		e.Status.Datacenters = append(e.Status.Datacenters, *sites[name])
+	}
+	Set(e, skottv1.ConditionComplete, complete(management, workload))
+	Set(e, skottv1.ConditionDatacentersCovered, covered(e, sites))
+	violations := int32(len(view.Contested))
+	e.Status.Violations = &violations
+	separated := Yes(skottv1.ReasonSeparated, "no address belongs to another Environment too; existing objects are not scanned by this version")
+	if violations > 0 {
+		separated = No(skottv1.ReasonContestedAddresses, fmt.Sprintf("%d addresses belong to another Environment too: %s", violations, Names(view.Contested)))
+	}
+	Set(e, skottv1.ConditionSeparated, separated)
+	Summarise(e, skottv1.ConditionComplete, skottv1.ConditionDatacentersCovered, skottv1.ConditionSeparated)
+	ready := meta.IsStatusConditionTrue(e.Status.Conditions, skottv1.ConditionReady)
+	switch {
+	case !e.DeletionTimestamp.IsZero() && len(view.Users) > 0:
+		Set(e, skottv1.ConditionReady, No(skottv1.ReasonInUse, fmt.Sprintf("the Environment was deleted, and is kept because it is used by %s", Names(view.Users))))
+	case ready && len(unfit) > 0:
+		Set(e, skottv1.ConditionReady, No(skottv1.ReasonManagementClusterUnfit, fmt.Sprintf("%d ManagementClusters are not Ready: %s", len(unfit), Names(unfit))))
+	}
+}
+
+func complete(management, workload int32) Verdict {
+	switch {
+	case management == 0:
+		return No(skottv1.ReasonNoManagementCluster, "no ManagementCluster names this Environment")
+	case workload == 0:
+		return No(skottv1.ReasonNoWorkloadCluster, "its ManagementClusters hold no Cluster")
+	}
+	return Yes(skottv1.ReasonComplete, fmt.Sprintf("%d ManagementClusters, %d Workload Clusters", management, workload))
+}
+
+func covered(e *skottv1.Environment, sites map[string]*skottv1.DatacenterStatus) Verdict {
+	var missing []string
+	for _, name := range e.Spec.Datacenters {
+		if sites[name] == nil {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return No(skottv1.ReasonDatacenterMissing, "no ManagementCluster in "+Names(missing))
+	}
+	return Yes(skottv1.ReasonDatacentersCovered, "")
+}
+
+// DataLocation computes the status of d: whether its Environment exists, its addresses
+// parse, and with whom it shares them. contested holds, per address as written, the other
+// Environments that claim it.
+func DataLocation(d *skottv1.DataLocation, environmentExists bool, rejected []string, contested map[string][]string) {
+	switch {
+	case len(rejected) > 0:
+		Set(d, skottv1.ConditionReady, No(skottv1.ReasonNotReady, Names(rejected)))
+	case !environmentExists:
+		Set(d, skottv1.ConditionReady, No(skottv1.ReasonEnvironmentNotFound, fmt.Sprintf("spec.environmentRef.name: Environment %q does not exist; until it does, its addresses count as production", d.Spec.EnvironmentRef.Name)))
+	default:
+		Set(d, skottv1.ConditionReady, Yes(skottv1.ReasonReady, fmt.Sprintf("%d addresses", len(d.Spec.Addresses))))
+	}
+	verdict := No(skottv1.ReasonNotContested, "")
+	if d.Spec.Shared != nil && *d.Spec.Shared {
+		verdict = No(skottv1.ReasonShared, "shared addresses belong to nobody alone")
+	}
+	if len(contested) > 0 {
+		var words []string
+		for address, others := range contested {
+			words = append(words, fmt.Sprintf("%s (also of %s)", address, Names(others)))
+		}
+		verdict = Yes(skottv1.ReasonContested, fmt.Sprintf("%d addresses belong to another Environment too, and stay guarded: %s", len(words), Names(words)))
+	}
+	Set(d, skottv1.ConditionContested, verdict)
+}

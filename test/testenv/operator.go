@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package testenv
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/client-go/rest"
+)
+
+// Operator is Skott's own manager, run as a process against the Ops Cluster with the rights
+// that config/default gives it, and no others.
+type Operator struct {
+	process *process
+	ports   [2]int // metrics, probes
+}
+
+// argoCDNamespace is where Argo CD keeps its cluster Secrets.
+const argoCDNamespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: argocd}\n"
+
+// InstallOperator applies config/default to a hub with kubectl, as a user would, and returns
+// a kubeconfig of the operator's account. The Deployment it holds is not run: nothing here
+// runs pods.
+func (e *Env) InstallOperator(ctx context.Context, hub *Server) ([]byte, error) {
+	root, err := Root()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := e.KubectlInput(ctx, hub, argoCDNamespace, "apply", "-f", "-"); err != nil {
+		return nil, err
+	}
+	if _, err := e.Kubectl(ctx, hub, "apply", "--server-side", "-k", filepath.Join(root, "config/default")); err != nil {
+		return nil, err
+	}
+	if _, err := e.Kubectl(ctx, hub, "apply", "-f", filepath.Join(root, "config/argocd/role.yaml")); err != nil {
+		return nil, err
+	}
+	token, err := e.Kubectl(ctx, hub, "create", "token", "skott-operator", "--namespace=skott-system", "--duration=24h")
+	if err != nil {
+		return nil, err
+	}
+	return KubeconfigFor("operator", &rest.Config{
+		Host: hub.URL(), BearerToken: strings.TrimSpace(token), TLSClientConfig: rest.TLSClientConfig{CAData: hub.CA()},
+	}), nil
+}
+
+// StartOperator builds the operator from the working tree and runs one replica of it with
+// the given kubeconfig. name tells replicas apart.
+func (e *Env) StartOperator(ctx context.Context, name string, kubeconfig []byte, flags ...string) (*Operator, error) {
+	root, err := Root()
+	if err != nil {
+		return nil, err
+	}
+	binary, file := filepath.Join(e.dir, "manager"), filepath.Join(e.dir, name+".kubeconfig")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/manager")
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("cannot build the operator: %w: %s", err, output)
+	}
+	if err := os.WriteFile(file, kubeconfig, 0o600); err != nil {
+		return nil, err
+	}
+	o := &Operator{}
+	for i := range o.ports {
+		if o.ports[i], err = freePort(); err != nil {
+			return nil, err
+		}
+	}
+	o.process = e.newProcess(name, binary, append([]string{
+		"--kubeconfig=" + file,
+		fmt.Sprintf("--metrics-bind-address=%s:%d", loopback, o.ports[0]),
+		fmt.Sprintf("--health-probe-bind-address=%s:%d", loopback, o.ports[1]),
+	}, flags...)...)
+	e.mu.Lock()
+	e.operators = append(e.operators, o)
+	e.mu.Unlock()
+	return o, o.Start(ctx)
+}
+
+// Start runs a stopped operator again, and waits until it is ready.
+func (o *Operator) Start(ctx context.Context) error {
+	return o.process.startReady(ctx, func(ctx context.Context) error {
+		return healthy(ctx, http.DefaultClient, fmt.Sprintf("http://%s:%d/readyz", loopback, o.ports[1]))
+	})
+}
+
+// Stop kills the operator, as a crash would.
+func (o *Operator) Stop() error { return o.process.stop() }
+
+// MetricsURL is where the operator serves its metrics.
+func (o *Operator) MetricsURL() string {
+	return fmt.Sprintf("http://%s:%d/metrics", loopback, o.ports[0])
+}
+
+// LogFile holds everything that the operator printed.
+func (o *Operator) LogFile() string { return o.process.logFile }
