@@ -79,7 +79,7 @@ bench: tools ## Run benchmarks; BENCH selects by regular expression.
 ##@ Demo
 
 .PHONY: demo
-demo: tools ## Show a crossing before and after Skott guards, then clean up.
+demo: tools ## Start a platform, show what crosses and what does not, and stop it again.
 	go run ./test/demo run
 
 .PHONY: demo-up
@@ -93,7 +93,7 @@ demo-down: ## Stop what demo-up started.
 ##@ Build
 
 .PHONY: build
-build: ## Build the commands into bin/: manager and the kubectl plugin.
+build: ## Build the operator into bin/
 	$(GO_BUILD) -trimpath -ldflags '-s -w' -o $(BIN)/ ./cmd/...
 
 .PHONY: build-installer
