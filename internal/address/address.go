@@ -33,6 +33,9 @@ const (
 // values cannot be one; they are not looked up, by policies and by Evaluate alike.
 const MaxLength = 1024
 
+// minLength is that of the shortest address, "a.b".
+const minLength = 3
+
 // ErrInvalid is wrapped by every error of Parse.
 var ErrInvalid = errors.New("not an address")
 
@@ -51,26 +54,27 @@ func (a Address) String() string { return a.text }
 // IsValid reports whether the address came from a successful Parse.
 func (a Address) IsValid() bool { return a.text != "" }
 
-// The grammar of values, by type, before anything is canonicalised. The CRD of
-// DataLocation holds the same rules as CEL; one table of examples tests both.
+// The grammar of values, by type, in lower case and before anything is canonicalised. The
+// CRD of DataLocation holds the same expressions; a test compares them.
 const (
 	label  = `[a-z0-9]([a-z0-9-]*[a-z0-9])?`
 	domain = label + `([.]` + label + `)+`
-	port   = `(:[0-9]{1,5})?`
-	path   = `[a-z0-9._~%=+/-]`
+	number = `:(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})`
+	port   = `(` + number + `)?`
+	server = label + `([.]` + label + `)*[.]?`
+	path   = `[a-z0-9._~%=+/-]*[a-z0-9_~%=+-][a-z0-9._~%=+/-]*`
 )
 
 var grammar = map[Type]*regexp.Regexp{
-	Bucket: regexp.MustCompile(`^((s3|gs)://|aws/|gcs/|(https?://)?` + domain + `[.]?` + port + `/)[a-z0-9][a-z0-9._-]*(/` + path + `*)?$`),
-	Host:   regexp.MustCompile(`^([*][.])?(` + label + `[.])+[a-z]([a-z0-9-]*[a-z0-9])?[.]?$`),
-	CIDR:   regexp.MustCompile(`^([a-z]([a-z0-9-]*[a-z0-9])?/)?[0-9a-f:.]+(/[0-9]{1,3})?$`),
-	Volume: regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]*[a-z0-9])?/[!-~]+$`),
-	ClusterEndpoint: regexp.MustCompile(`^(https?://)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?[.]?:[0-9]{1,5}/?$` +
-		`|^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?[.]?/?$` +
-		`|^(cluster/)?` + label + `/[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`),
-	Registry:   regexp.MustCompile(`^(https?://|oci://)?` + domain + port + `/[a-z0-9][a-z0-9._/-]*$`),
-	Git:        regexp.MustCompile(`^(([a-z+]+://)?([^/@ ]+@)?` + domain + port + `/|git@[a-z0-9.-]+:)` + path + `+$`),
-	SecretPath: regexp.MustCompile(`^(https?://)?` + domain + `[.]?` + port + `/` + path + `+$`),
+	Bucket: regexp.MustCompile(`^((s3|gs)://|aws/|gcs/|(https?://)?` + domain + `[.]?` + port + `/)[a-z0-9][a-z0-9._-]*(/[a-z0-9._~%=+/-]*)?$`),
+	Host:   regexp.MustCompile(`^([*][.]|` + label + `[.])(` + label + `[.])*[a-z]([a-z0-9-]*[a-z0-9])?[.]?$`),
+	CIDR:   regexp.MustCompile(`^(` + label + `/)?([0-9]{1,3}[.][0-9.]+|[0-9a-f]*:[0-9a-f:]*)(/[0-9]{1,3})?$`),
+	Volume: regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]*[a-z0-9])?/[!-~]*[!--0-~][!-~]*$`),
+	ClusterEndpoint: regexp.MustCompile(`^((https?://)?` + server + number + `|https?://` + server + `)/?$` +
+		`|^(` + domain + `[.]?|(cluster/)?` + label + `/` + label + `([.]` + label + `)*)$`),
+	Registry:   regexp.MustCompile(`^(https?://|oci://)?` + domain + `[.]?` + port + `/[a-z0-9][a-z0-9._/-]*$`),
+	Git:        regexp.MustCompile(`^(([a-z+]+://)?([^/@]+@)?` + domain + `[.]?` + port + `/|git@` + domain + `[.]?:)` + path + `$`),
+	SecretPath: regexp.MustCompile(`^(https?://)?` + domain + `[.]?` + port + `/` + path + `$`),
 	Project:    regexp.MustCompile(`^[a-z][a-z0-9-]*/[a-z0-9][a-z0-9._:-]*$`),
 	Credential: regexp.MustCompile(`^hmac-sha256:[0-9a-f]{64}$`),
 }
@@ -82,7 +86,7 @@ var hints = map[Type]string{
 	CIDR:            "must be an IP or a CIDR; a private range needs its datacenter: DATACENTER/CIDR",
 	Volume:          "must be DRIVER/HANDLE",
 	Snapshot:        "must be DRIVER/HANDLE",
-	ClusterEndpoint: "must be HOST:PORT or a URL of an API server, or NAMESPACE/NAME of a Cluster",
+	ClusterEndpoint: "must be HOST[:PORT] or a URL of an API server, or NAMESPACE/NAME of a Cluster",
 	Registry:        "must be REGISTRY/PROJECT; a registry alone is shared, name Host for it instead",
 	Git:             "must be a Git URL, with the path in the repository behind it if any",
 	SecretPath:      "must be STORE/PATH, the store by its host",
@@ -90,8 +94,12 @@ var hints = map[Type]string{
 	Credential:      "must be hmac-sha256: and 64 hexadecimal digits, never a credential itself",
 }
 
-// localName matches names that mean nothing outside one cluster or one machine.
-var localName = regexp.MustCompile(`^(.*[.])?(svc|svc[.]cluster[.]local|cluster[.]local|localhost)$`)
+// printable is what a value of any type is made of, and localName matches names that mean
+// nothing outside one cluster or one machine.
+var (
+	printable = regexp.MustCompile(`^[!-~]+$`)
+	localName = regexp.MustCompile(`^(.*[.])?(svc|cluster[.]local|localhost)[.]?$`)
+)
 
 // Parse returns the address that value, of type t, names. It accepts every usual
 // spelling, and a canonical text as well: parsing what String returns yields the same
@@ -106,18 +114,30 @@ func Parse(t Type, value string) (Address, error) {
 	if !known {
 		return Address{}, fmt.Errorf("%w: unknown type %q", ErrInvalid, t)
 	}
-	if n := utf8.RuneCountInString(value); n > MaxLength {
-		return Address{}, fmt.Errorf("%w: %d characters, the most is %d", ErrInvalid, n, MaxLength)
+	if n := utf8.RuneCountInString(value); n < minLength || n > MaxLength {
+		return Address{}, fmt.Errorf("%w: %d characters, not %d to %d", ErrInvalid, n, minLength, MaxLength)
 	}
 	lower := Lower(value)
-	if !rule.MatchString(lower) {
-		return Address{}, fmt.Errorf("%w: %q %s", ErrInvalid, value, hints[t])
+	text := ""
+	if printable.MatchString(lower) && rule.MatchString(lower) {
+		text = settled(t, lower)
 	}
-	text := canonical(t, lower)
 	if text == "" {
 		return Address{}, fmt.Errorf("%w: %q %s", ErrInvalid, value, hints[t])
 	}
 	return Address{kind: t, text: text}, nil
+}
+
+// settled is the canonical text of lower. What is dropped from a text may lay bare another
+// thing to drop, such as the second of two ".git".
+func settled(t Type, lower string) string {
+	for {
+		text := canonical(t, lower)
+		if text == lower || text == "" {
+			return text
+		}
+		lower = text
+	}
 }
 
 // canonical turns a value that fits the grammar of its type, in lower case, into its
@@ -126,25 +146,31 @@ func canonical(t Type, lower string) string {
 	switch t {
 	case Bucket:
 		if strings.HasPrefix(lower, "aws/") || strings.HasPrefix(lower, "gcs/") {
-			return Path(lower)
+			return Path(strings.TrimRight(lower, "."))
 		}
-		return withPath(ObjectKey(lower, ""))
+		if rest, ok := strings.CutPrefix(lower, "s3://"); ok {
+			return Path("aws/" + strings.TrimRight(rest, "."))
+		}
+		if rest, ok := strings.CutPrefix(lower, "gs://"); ok {
+			return Path("gcs/" + strings.TrimRight(rest, "."))
+		}
+		return withPath(TokenKey(FindToken(lower)))
 	case Host:
-		host := strings.TrimSuffix(lower, ".")
-		if localName.MatchString(host) {
+		if localName.MatchString(lower) {
 			return ""
 		}
-		return host
+		return strings.TrimSuffix(lower, ".")
 	case CIDR:
 		return canonicalNetwork(lower)
 	case ClusterEndpoint:
 		return canonicalEndpoint(lower)
-	case Registry:
-		return withPath(TokenKey(FindToken(lower)))
+	case Registry, SecretPath:
+		return canonicalPath(lower)
 	case Git:
+		if !strings.Contains(lower, "://") && !strings.Contains(lower, "@") {
+			lower = "https://" + lower // with a port, it would be git@host:path else
+		}
 		return withPath(GitKey(lower, ""))
-	case SecretPath:
-		return withPath(TokenKey(FindToken(lower)))
 	case Credential:
 		return lower
 	default:
@@ -161,25 +187,65 @@ func withPath(key string) string {
 	return key
 }
 
-func canonicalEndpoint(lower string) string {
+// canonicalPath is a host and a path on it. It is no object store, whatever the host.
+func canonicalPath(lower string) string {
 	if _, rest, ok := strings.Cut(lower, "://"); ok {
 		lower = rest
-	} else if !strings.Contains(lower, ":") {
+	}
+	host := hostRegexp.FindString(lower)
+	port, path, _ := strings.Cut(strings.TrimPrefix(lower[len(host):], "."), "/")
+	if port == ":443" || port == ":80" {
+		port = ""
+	}
+	return withPath(Path(host + port + "/" + strings.TrimRight(path, ".")))
+}
+
+// canonicalEndpoint is "host:port", or the host alone at a default port if it has a dot:
+// else nobody could tell it from a name.
+func canonicalEndpoint(lower string) string {
+	_, rest, isURL := strings.Cut(lower, "://")
+	switch {
+	case isURL:
+		lower = rest
+	case strings.Contains(lower, "/") && !strings.Contains(lower, ":"):
 		return canonicalClusterName(lower)
 	}
 	host, port, _ := strings.Cut(strings.TrimRight(lower, "/"), ":")
-	return EndpointKey(host, port)
+	host = strings.TrimSuffix(host, ".")
+	if port == "" || port == "443" || port == "80" {
+		if strings.Contains(host, ".") {
+			return host
+		}
+		port = "443"
+	}
+	return host + ":" + port
 }
 
-// canonicalClusterName is "cluster/namespace/name".
+// canonicalClusterName is "cluster/namespace/name". Of "cluster/name" nobody can tell
+// whether the namespace is missing.
 func canonicalClusterName(lower string) string {
-	if !strings.HasPrefix(lower, clusterPrefix) {
-		lower = clusterPrefix + lower
+	switch rest, prefixed := strings.CutPrefix(lower, clusterPrefix); {
+	case !prefixed:
+		return clusterPrefix + lower
+	case strings.Contains(rest, "/"):
+		return lower
 	}
-	if strings.Count(lower, "/") != 2 {
-		return ""
+	return ""
+}
+
+// Key is the text under which a Book holds the address: what is computed from an object
+// that names it. It differs from String where a reader cannot tell the type: an endpoint
+// at a default port is its host, and the host of an object store is the store.
+func (a Address) Key() string {
+	switch a.kind {
+	case ClusterEndpoint:
+		return strings.TrimSuffix(a.text, ":443")
+	case Host:
+		if !strings.HasPrefix(a.text, "*.") {
+			return TokenKey(a.text)
+		}
 	}
-	return lower
+	return a.text
 }
 
 // private are the networks that every site uses for itself: without its datacenter such a
@@ -198,7 +264,7 @@ func prefixes(texts ...string) []netip.Prefix {
 // canonicalNetwork is "192.0.2.0/24", or "datacenter/10.1.0.0/16" for a private range.
 func canonicalNetwork(lower string) string {
 	site, text := "", lower
-	if i := strings.IndexByte(lower, '/'); i > 0 && strings.ContainsAny(lower[:1], "abcdefghijklmnopqrstuvwxyz") && !strings.Contains(lower[:i], ":") {
+	if i := strings.IndexByte(lower, '/'); i > 0 && !strings.ContainsAny(lower[:i], ".:") {
 		site, text = lower[:i+1], lower[i+1:]
 	}
 	network, err := netip.ParsePrefix(text)
@@ -215,7 +281,7 @@ func canonicalNetwork(lower string) string {
 	network = network.Masked()
 	if site == "" {
 		for _, p := range private {
-			if p.Overlaps(network) && p.Bits() <= network.Bits() {
+			if p.Overlaps(network) {
 				return ""
 			}
 		}

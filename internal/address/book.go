@@ -46,7 +46,7 @@ func NewBook(entries []Entry) *Book {
 	b := &Book{Addresses: map[string]string{}, Parents: map[string]string{}, Hosts: map[string]string{}, Aliases: map[string]string{}}
 	depths, labels, lengths := map[int64]bool{}, map[int64]bool{}, map[int64]bool{}
 	for _, e := range strictest(entries) {
-		text := e.Address.text
+		text := e.Address.Key()
 		b.Addresses[text] = e.Place
 		if e.Shared {
 			b.Addresses[text] = ""
@@ -174,19 +174,29 @@ func (b *Book) Owner(key, datacenter string) (Match, bool) {
 	if place, ok := b.Addresses[host]; ok {
 		return Match{Address: host, Place: place, Written: host}, true
 	}
+	if m, ok := b.suffix(host); ok {
+		return m, true
+	}
+	if strings.Count(key, ":") > 1 {
+		return b.network(key, datacenter)
+	}
+	return b.network(host, datacenter)
+}
+
+// suffix finds the longest "*." address that holds a host.
+func (b *Book) suffix(host string) (Match, bool) {
+	var buffer [128]byte
 	for _, n := range b.SuffixLabels {
 		suffix, ok := lastLabels(host, int(n))
 		if !ok {
 			continue
 		}
-		if place, ok := b.Addresses["*."+suffix]; ok {
-			return Match{Address: "*." + suffix, Place: place, Written: host}, true
+		text := append(append(buffer[:0], "*."...), suffix...)
+		if place, ok := b.Addresses[string(text)]; ok {
+			return Match{Address: string(text), Place: place, Written: host}, true
 		}
 	}
-	if m, ok := b.network(key, datacenter); ok {
-		return m, true
-	}
-	return b.network(host, datacenter)
+	return Match{}, false
 }
 
 // NetworkOwner finds the longest network of the book that holds an IP.
@@ -195,25 +205,46 @@ func (b *Book) NetworkOwner(ip, datacenter string) (Match, bool) {
 }
 
 func (b *Book) network(host, datacenter string) (Match, bool) {
-	if len(b.PrefixLengths) == 0 || host == "" || !strings.ContainsAny(host[:1], "0123456789abcdef:") {
+	if len(b.PrefixLengths) == 0 || !looksLikeIP(host) {
 		return Match{}, false
 	}
 	ip, err := netip.ParseAddr(host)
-	if err != nil || ip.Is4In6() || ip.Zone() != "" {
+	if err != nil || ip.Is4In6() {
 		return Match{}, false
 	}
+	var buffer [128]byte
 	for _, n := range b.PrefixLengths {
+		if int(n) > ip.BitLen() {
+			continue
+		}
 		network, err := ip.Prefix(int(n))
 		if err != nil {
 			continue
 		}
-		for _, text := range [2]string{network.String(), datacenter + "/" + network.String()} {
-			if place, ok := b.Addresses[text]; ok {
-				return Match{Address: text, Place: place, Written: host}, true
+		// The same network, without its datacenter and with it.
+		text := network.AppendTo(append(append(buffer[:0], datacenter...), '/'))
+		for _, text := range [2][]byte{text[len(datacenter)+1:], text} {
+			if place, ok := b.Addresses[string(text)]; ok {
+				return Match{Address: string(text), Place: place, Written: host}, true
 			}
 		}
 	}
 	return Match{}, false
+}
+
+// looksLikeIP reports whether a text in lower case holds what an IP is made of, and nothing
+// else. It keeps names from the parser, whose errors cost more than its answers.
+func looksLikeIP(s string) bool {
+	separated := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '.' || c == ':':
+			separated = true
+		case (c < '0' || c > '9') && (c < 'a' || c > 'f'):
+			return false
+		}
+	}
+	return separated
 }
 
 // Parent finds the owner of something that lies below key.
@@ -223,10 +254,10 @@ func (b *Book) Parent(key string) (Match, bool) {
 }
 
 // MayHold reports whether a text in lower case can hold an address of the book at all. It
-// looks at hosts only and is never wrong when it says no.
+// looks at the hosts of tokens only and is never wrong when it says no.
 func (b *Book) MayHold(lower string) bool {
-	for _, head := range headRegexp.FindAllString(lower, -1) {
-		if b.knowsHead(head) {
+	for start, end := nextHead(lower, 0); end > 0; start, end = nextHead(lower, end) {
+		if b.knowsHead(lower[start:end]) {
 			return true
 		}
 	}
@@ -234,13 +265,20 @@ func (b *Book) MayHold(lower string) bool {
 }
 
 func (b *Book) knowsHead(head string) bool {
-	if _, ok := b.Hosts[head]; ok || len(b.SuffixLabels) > 0 || len(b.PrefixLengths) > 0 {
+	if _, ok := b.Hosts[head]; ok {
 		return true
 	}
-	_, aws := b.Hosts["aws"]
-	_, gcs := b.Hosts["gcs"]
-	return aws && (strings.HasPrefix(head, "s3://") || strings.HasSuffix(head, awsDomain)) ||
-		gcs && (strings.HasPrefix(head, "gs://") || head == gcsHost)
+	if _, aws := b.Hosts["aws"]; aws && (strings.HasPrefix(head, "s3://") || strings.HasSuffix(head, awsDomain)) {
+		return true
+	}
+	if _, gcs := b.Hosts["gcs"]; gcs && (strings.HasPrefix(head, "gs://") || head == gcsHost) {
+		return true
+	}
+	if len(b.PrefixLengths) > 0 && looksLikeIP(head) {
+		return true
+	}
+	_, ok := b.suffix(head)
+	return ok
 }
 
 // firstSegments is the first n segments of key, or all of it.

@@ -18,20 +18,26 @@ const (
 	// HeadPattern finds the host part of the same tokens. A text in which no head belongs
 	// to anybody needs no closer look.
 	HeadPattern = `(?:(?:s3|gs)://|[a-z0-9-]+[.])[a-z0-9.-]*[a-z0-9]`
-	// HostPattern is the host of a token, without trailing dots and dashes.
-	HostPattern = `^[a-z0-9.-]*[a-z0-9]`
+	// HostPattern is the host of a token, without trailing dots and dashes: the head of all
+	// tokens that are no URL of an object store.
+	HostPattern = `^[a-z0-9-]+[.][a-z0-9.-]*[a-z0-9]`
 	// PortPattern is the port of a token.
 	PortPattern = `:[0-9]+`
 	// ImagePattern is an image reference without its tag and digest.
 	ImagePattern = `^(?:[^/]*/)*[^/:@]+`
+	// GitPrefixPattern is what stands before the host of a repository.
+	GitPrefixPattern = `^(?:[^/:@]*://)?(?:[^/@]*@)*`
+	// GitSuffixPattern matches a segment that git writes with ".git" or without.
+	GitSuffixPattern = `[^.][.]git$`
 )
 
 var (
 	tokenRegexp = regexp.MustCompile(TokenPattern)
-	headRegexp  = regexp.MustCompile(HeadPattern)
 	hostRegexp  = regexp.MustCompile(HostPattern)
 	portRegexp  = regexp.MustCompile(PortPattern)
 	imageRegexp = regexp.MustCompile(ImagePattern)
+	gitPrefix   = regexp.MustCompile(GitPrefixPattern)
+	gitSuffix   = regexp.MustCompile(GitSuffixPattern)
 )
 
 const (
@@ -94,6 +100,53 @@ func FindToken(lower string) string { return tokenRegexp.FindString(lower) }
 
 // Tokens are the tokens of a text in lower case.
 func Tokens(lower string) []string { return tokenRegexp.FindAllString(lower, -1) }
+
+// nextHead finds the next match of HeadPattern in s, from an index on; end is 0 if there is
+// none. Most texts hold no address, and this is what it takes to see that.
+func nextHead(s string, from int) (start, end int) {
+	for i := from; i < len(s); i++ {
+		start, before := i, i
+		for i < len(s) && class[s[i]]&inLabel != 0 {
+			i++
+		}
+		switch {
+		case i == start:
+			continue
+		case i < len(s) && s[i] == '.':
+			before = i
+		case strings.HasPrefix(s[i:], "://") && (strings.HasSuffix(s[start:i], "s3") || strings.HasSuffix(s[start:i], "gs")):
+			start, before = i-2, i+2
+		default:
+			continue
+		}
+		end := 0
+		for i = before + 1; i < len(s) && class[s[i]] != 0; i++ {
+			if class[s[i]]&inWord != 0 {
+				end = i + 1
+			}
+		}
+		if end > 0 {
+			return start, end
+		}
+	}
+	return 0, 0
+}
+
+// What a byte may be in a host: letters and digits are in words and labels, dashes in
+// labels, dots between them.
+const (
+	inWord = 1 << iota
+	inLabel
+	inHost
+)
+
+var class = func() (out [256]byte) {
+	for _, c := range "abcdefghijklmnopqrstuvwxyz0123456789" {
+		out[c] = inWord | inLabel | inHost
+	}
+	out['-'], out['.'] = inLabel|inHost, inHost
+	return out
+}()
 
 // TokenKey is the key of a token: host, port if it is not a default one, and path. S3 and
 // Google storage are one place each, whatever their spelling: "aws/bucket", "gcs/bucket".
@@ -208,25 +261,26 @@ func ImageKey(image string) string {
 	return Path(strings.Replace(name, ":443/", "/", 1))
 }
 
-// GitKey is the key of a repository and a path in it.
+// GitKey is the key of a repository and a path in it, which may stand behind it in one
+// text.
 func GitKey(repository, path string) string {
 	r := Short(repository)
-	if r == "" {
-		return ""
-	}
+	rest := r[len(gitPrefix.FindString(r)):]
 	if !strings.Contains(r, "://") {
 		// git@host:org/repo is host/org/repo.
-		r = strings.Replace(r, ":", "/", 1)
+		rest = strings.Replace(rest, ":", "/", 1)
 	}
-	if i := strings.LastIndexByte(r, '@'); i >= 0 {
-		r = r[i+1:]
-	}
-	// The path may stand behind the repository in one text.
-	key := strings.TrimSuffix(strings.Replace(TokenKey(FindToken(r)), ".git/", "/", 1), ".git")
+	key := strings.Replace(TokenKey(FindToken(rest)), ":22/", "/", 1)
 	if key == "" {
 		return ""
 	}
-	return Path(key + "/" + Short(path))
+	segments := strings.Split(key, "/")
+	for i, s := range segments {
+		if s != segments[0] && gitSuffix.MatchString(s) {
+			segments[i] = strings.TrimSuffix(s, ".git")
+		}
+	}
+	return Path(strings.Join(segments, "/") + "/" + Short(path))
 }
 
 // SecretKey is the key of a path in a secret store.

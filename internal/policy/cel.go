@@ -62,6 +62,11 @@ func celTokenKey() string {
 	return "(" + object("s3", "aws") + " : " + object("gs", "gcs") + " : " + dotted + ")"
 }
 
+// celGit is the token key v as address.GitKey leaves it, without port 22 and ".git".
+func celGit(v string) string {
+	return bind("k", v+".replace(':22/', '/', 1).split('/')", "k.map(s, s != k[0] && s.matches("+quote(address.GitSuffixPattern)+") ? s.substring(0, size(s) - 4) : s).join('/')")
+}
+
 // celPrefixes are the first n segments of the key named k, for every depth n that occurs.
 const celPrefixes = `params.spec.depths.map(n, [k.split('/', n + 1)].map(p, size(p) > n ? k.substring(0, size(k) - size(p[n]) - 1) : k)[0])`
 

@@ -341,7 +341,7 @@ var celKeyed = fmt.Sprintf("variables.refs == '' || size(variables.refs.split('\
 	fmt.Sprintf(".map(r, r + [[r[%d].find(%s)].map(t, t == '' ? '' : %s)[0]])", colToken, quote(address.TokenPattern), celTokenKey()) +
 	fmt.Sprintf(".map(r, r + [r[%[1]d] == '%[2]s' ? r[%[3]d] : r[%[1]d] == '%[4]s' ? (r[%[5]d] == '' ? '' : r[%[5]d] + '/' + r[%[3]d]) : "+
 		"r[%[1]d] == '%[6]s' ? (r[%[5]d] == '' ? r[%[7]d] : r[%[5]d]) + '/' + r[%[3]d] : "+
-		"r[%[1]d] == '%[8]s' ? (r[%[5]d] == '' ? '' : [r[%[5]d].replace('.git/', '/', 1)].map(k, k.endsWith('.git') ? k.substring(0, size(k) - 4) : k)[0] + '/' + r[%[3]d]) : "+
+		"r[%[1]d] == '%[8]s' ? (r[%[5]d] == '' ? '' : "+celGit("r[%[5]d]")+" + '/' + r[%[3]d]) : "+
 		"r[%[1]d] == '%[9]s' ? (r[%[3]d] in params.spec.aliases ? params.spec.aliases[r[%[3]d]] : '') : isIP(r[%[10]d]) ? r[%[10]d] : r[%[5]d]])",
 		colForm, rowPath, colRest, rowToken, colTokenKey, rowBucket, colElse, rowGit, rowAlias, colToken) +
 	fmt.Sprintf(".map(r, r + ["+celPath("r[%d]")+"]).filter(r, r[%d] != '')", colRaw, colKey)
