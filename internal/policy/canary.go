@@ -68,8 +68,8 @@ func Canaries(guards []*skottv1.Guard) []Canary {
 			canary(flow.Workload, host, "v1", "Pod", canaryPod(host)),
 			canary(flow.Config, host, "v1", "ConfigMap", map[string]any{"data": map[string]any{"address": host}}),
 			named(canary(flow.Delivery, host, "v1", "Secret", nil), Namespace, host),
-			relabelled(flow.Clusters, CodeNamespaceLabel, "v1", "Namespace", Namespace, skottv1.LabelEnvironment),
-			relabelled(guardFamily, CodeGuard, skottv1.GroupVersion.String(), "Guard", guardName(skottv1.ActionDeny, 0), "skott.dev/canary"),
+			relabelled(flow.Clusters, CodeNamespaceLabel, "v1", "Namespace", Namespace),
+			relabelled(guardFamily, CodeGuard, skottv1.GroupVersion.String(), "Guard", guardName(skottv1.ActionDeny, 0)),
 		)
 	}
 	return out
@@ -87,10 +87,11 @@ func named(c Canary, namespace, name string) Canary {
 	return c
 }
 
-func relabelled(family flow.Family, want Code, apiVersion, kind, name, label string) Canary {
+// relabelled changes a label of Skott's on an object that exists.
+func relabelled(family flow.Family, want Code, apiVersion, kind, name string) Canary {
 	object := &unstructured.Unstructured{Object: map[string]any{"apiVersion": apiVersion, "kind": kind}}
 	object.SetName(name)
-	object.SetLabels(map[string]string{label: "canary"})
+	object.SetLabels(map[string]string{skottv1.LabelEnvironment: "canary"})
 	return Canary{Family: string(family), Object: object, Patch: true, Want: string(want)}
 }
 

@@ -47,10 +47,6 @@ func Policies() []*admissionv1.ValidatingAdmissionPolicy {
 		} else {
 			addMovement(p, family)
 		}
-		if family == flow.Clusters {
-			p.Spec.MatchConstraints.ResourceRules = append(clusterResources(), p.Spec.MatchConstraints.ResourceRules[1:]...)
-			addRules(p, clusterRules)
-		}
 		out = append(out, p)
 	}
 	return out
@@ -105,6 +101,8 @@ func addRules(p *admissionv1.ValidatingAdmissionPolicy, rules []rule) {
 	guarded := ""
 	if p.Spec.ParamKind != nil {
 		guarded = "params.spec.action == 'Deny' && "
+	}
+	if slices.ContainsFunc(rules, func(q rule) bool { return strings.Contains(q.cond, "variables.labels") }) {
 		p.Spec.Variables = append(p.Spec.Variables,
 			variable("labels", "object.metadata[?'labels'].orValue({})"),
 			variable("oldLabels", "oldObject == null ? {} : oldObject.metadata[?'labels'].orValue({})"),
@@ -112,7 +110,7 @@ func addRules(p *admissionv1.ValidatingAdmissionPolicy, rules []rule) {
 	}
 	for i := range rules {
 		q := &rules[i]
-		p.Spec.Validations = append(p.Spec.Validations, validation("!("+guarded+q.when+" && "+q.cond+")", celText(q), "refused by Skott ("+string(q.code)+")"))
+		p.Spec.Validations = append(p.Spec.Validations, validation("!("+guarded+q.when+" && ("+q.cond+"))", celText(q), "refused by Skott ("+string(q.code)+")"))
 	}
 }
 
@@ -140,18 +138,24 @@ func addMovement(p *admissionv1.ValidatingAdmissionPolicy, family flow.Family) {
 		}
 		p.Spec.MatchConstraints.ResourceRules = append(p.Spec.MatchConstraints.ResourceRules, resource(k.Group, writes, resources...))
 	}
-	p.Spec.MatchConditions = []admissionv1.MatchCondition{{Name: "not-ending", Expression: celNotEnding()}}
 	p.Spec.Variables = c.variables()
-	p.Spec.Validations = []admissionv1.Validation{validation("variables.crossings == ''", celMessage, "crosses a DataBoundary of Skott")}
+	// Rules come before crossings, as in Evaluate: the first refusal is the one that is told.
+	if family == flow.Clusters {
+		p.Spec.MatchConstraints.ResourceRules = append(clusterResources(), p.Spec.MatchConstraints.ResourceRules[1:]...)
+		addRules(p, clusterRules)
+	} else {
+		addRules(p, canaryRules)
+	}
+	p.Spec.Validations = append(p.Spec.Validations, validation("variables.crossings == ''", celMessage, "crosses a DataBoundary of Skott"))
 }
 
-// celNotEnding is the opposite of ending.
-func celNotEnding() string {
+// celEnding is ending.
+func celEnding() string {
 	same := make([]string, len(contents))
 	for i, field := range contents {
 		same[i] = fmt.Sprintf("object[?%s] == oldObject[?%s]", quote(field), quote(field))
 	}
-	return "!has(object.metadata.deletionTimestamp) || oldObject == null || !(" + strings.Join(same, " && ") + ")"
+	return "has(object.metadata.deletionTimestamp) && oldObject != null && " + strings.Join(same, " && ")
 }
 
 // compiler turns the kinds of one family into the variables of its policy.
@@ -184,7 +188,8 @@ func (c *compiler) variables() []admissionv1.Variable {
 		refs = fmt.Sprintf("[%s, size(variables.suspects) > 0 && size(variables.suspects) * size(variables.heads) <= %d ? %s : ''].filter(x, x != '').join('\\n')",
 			paren(exact), maxLookups, paren(free))
 	}
-	c.add("refs", "variables.bounded ? "+paren(refs)+" : ''")
+	c.add("ending", celEnding())
+	c.add("refs", "!variables.ending && variables.bounded ? "+paren(refs)+" : ''")
 	c.there()
 	c.add("keyed", celKeyed)
 	c.add("owned", celOwned)

@@ -21,6 +21,8 @@ type Request struct {
 	NamespaceLabels map[string]string
 	// User name of the requester.
 	User string
+	// DryRun: nothing of the request will be stored.
+	DryRun bool
 	// Object as decoded JSON, and OldObject for UPDATE and DELETE.
 	Object, OldObject map[string]any
 }

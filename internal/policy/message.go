@@ -41,6 +41,8 @@ const (
 	CodeClusterLabel Code = "SKOTT-D503"
 	// CodeNamespaceLabel: a change of Skott's labels on a Namespace that exists.
 	CodeNamespaceLabel Code = "SKOTT-D504"
+	// CodeCanary: a request of the live proof's user that is no dry run.
+	CodeCanary Code = "SKOTT-D505"
 )
 
 // numbers and nouns of address types, in codes and in messages.
@@ -67,7 +69,7 @@ func Codes() []Code {
 			out = append(out, addressCode(way, fmt.Sprintf("%02d", n)))
 		}
 	}
-	return append(out, CodeMisplaced, CodeCustomerCluster, CodeNamespaceClaim, CodeGuard, CodeGuardCRD, CodeClusterLabel, CodeNamespaceLabel)
+	return append(out, CodeMisplaced, CodeCustomerCluster, CodeNamespaceClaim, CodeGuard, CodeGuardCRD, CodeClusterLabel, CodeNamespaceLabel, CodeCanary)
 }
 
 func addressCode(way, number string) Code { return Code("SKOTT-D" + way + number) }

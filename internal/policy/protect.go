@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/flow"
 )
 
 // GuardResource is the resource of the Guard, GuardCRD the name of its definition.
@@ -75,9 +76,17 @@ func isNamespace(_ *Evaluator, r *Request) bool {
 	return r.Group == "" && r.Resource == "namespaces" && r.Operation != "DELETE"
 }
 
-// clusterRules and guardRules are the rules of the two families, in the order in which
-// they are tried.
+// The rules by policy, in the order in which they are tried. canaryRules stand in every
+// policy of movement.
 var (
+	canaryRules = []rule{{
+		code: CodeCanary, when: "request.userInfo.username == '" + CanaryUser + "'", cond: "!has(request.dryRun) || !request.dryRun",
+		applies: func(_ *Evaluator, r *Request) bool {
+			return r.User == CanaryUser && r.Operation != "DELETE" && flow.Lookup(r.Group, r.Resource) != nil
+		},
+		refuses: func(_ *Evaluator, r *Request) bool { return !r.DryRun },
+		text:    `is sent by the user of Skott's live proof, which sends nothing but dry runs; {cluster}. See {doc}`,
+	}}
 	clusterRules = []rule{
 		{
 			code: CodeMisplaced, applies: isCluster, when: whenCluster,
@@ -163,7 +172,7 @@ var (
 			text: `is written by Skott alone: without it the policies of this cluster have nothing to go by. See {doc}`,
 		},
 	}
-	rules = slices.Concat(clusterRules, guardRules)
+	rules = slices.Concat(canaryRules, clusterRules, guardRules)
 )
 
 func (e *Evaluator) operator(r *Request) bool { return r.User == Operator }
