@@ -116,13 +116,19 @@ func (h *hub) patchStatus(ctx context.Context, before, after client.Object, same
 
 func unchanged(before, after any) bool { return equality.Semantic.DeepEqual(before, after) }
 
-// hold adds the finalizer, and reports whether it had to.
+// clone copies an object; the copy of an object is one.
+func clone(o client.Object) client.Object {
+	c, _ := o.DeepCopyObject().(client.Object)
+	return c
+}
+
+// hold adds the finalizer to an object that is not being deleted.
 func (h *hub) hold(ctx context.Context, o client.Object) error {
-	before := o.DeepCopyObject().(client.Object)
+	held := clone(o)
 	if !o.GetDeletionTimestamp().IsZero() || !controllerutil.AddFinalizer(o, skottv1.Finalizer) {
 		return nil
 	}
-	if err := h.Patch(ctx, o, client.MergeFrom(before)); err != nil {
+	if err := h.Patch(ctx, o, client.MergeFrom(held)); err != nil {
 		return fmt.Errorf("cannot add the finalizer of %q: %w", o.GetName(), err)
 	}
 	return nil
@@ -130,11 +136,11 @@ func (h *hub) hold(ctx context.Context, o client.Object) error {
 
 // release removes the finalizer.
 func (h *hub) release(ctx context.Context, o client.Object) error {
-	before := o.DeepCopyObject().(client.Object)
+	held := clone(o)
 	if !controllerutil.RemoveFinalizer(o, skottv1.Finalizer) {
 		return nil
 	}
-	if err := h.Patch(ctx, o, client.MergeFrom(before)); err != nil {
+	if err := h.Patch(ctx, o, client.MergeFrom(held)); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("cannot remove the finalizer of %q: %w", o.GetName(), err))
 	}
 	return nil

@@ -57,17 +57,17 @@ func Canaries(guards []*skottv1.Guard) []Canary {
 		}
 		host := CanaryHost(g.Spec.Revision, i)
 		if i > 0 {
-			out = append(out, canary(flow.Config, host, "v1", "ConfigMap", map[string]any{"data": map[string]any{"address": host}}))
+			out = append(out, canary(flow.Config, host, "ConfigMap", map[string]any{"data": map[string]any{"address": host}}))
 			continue
 		}
 		out = append(out,
-			canary(flow.Storage, host, "v1", "PersistentVolumeClaim", map[string]any{"spec": map[string]any{
+			canary(flow.Storage, host, "PersistentVolumeClaim", map[string]any{"spec": map[string]any{
 				"volumeName": host, "storageClassName": "", "accessModes": []any{"ReadWriteOnce"},
 				"resources": map[string]any{"requests": map[string]any{"storage": "1Gi"}}}}),
-			canary(flow.Network, host, "v1", "Service", map[string]any{"spec": map[string]any{"type": "ExternalName", "externalName": host}}),
-			canary(flow.Workload, host, "v1", "Pod", canaryPod(host)),
-			canary(flow.Config, host, "v1", "ConfigMap", map[string]any{"data": map[string]any{"address": host}}),
-			named(canary(flow.Delivery, host, "v1", "Secret", nil), Namespace, host),
+			canary(flow.Network, host, "Service", map[string]any{"spec": map[string]any{"type": "ExternalName", "externalName": host}}),
+			canary(flow.Workload, host, "Pod", canaryPod(host)),
+			canary(flow.Config, host, "ConfigMap", map[string]any{"data": map[string]any{"address": host}}),
+			named(canary(flow.Delivery, host, "Secret", nil), Namespace, host),
 			relabelled(flow.Clusters, CodeNamespaceLabel, "v1", "Namespace", Namespace),
 			relabelled(guardFamily, CodeGuard, skottv1.GroupVersion.String(), "Guard", guardName(skottv1.ActionDeny, 0)),
 		)
@@ -75,8 +75,8 @@ func Canaries(guards []*skottv1.Guard) []Canary {
 	return out
 }
 
-func canary(family flow.Family, want, apiVersion, kind string, content map[string]any) Canary {
-	object := map[string]any{"apiVersion": apiVersion, "kind": kind}
+func canary(family flow.Family, want, kind string, content map[string]any) Canary {
+	object := map[string]any{"apiVersion": "v1", "kind": kind}
 	maps.Copy(object, content)
 	return named(Canary{Family: string(family), Object: &unstructured.Unstructured{Object: object}, Want: want}, Namespace, "skott-canary-"+string(family))
 }

@@ -290,18 +290,6 @@ func (c *compiler) byRows(build func(rows string, k *flow.Kind) string, otherwis
 	return out
 }
 
-func fieldsOf(k *flow.Kind, want func(*flow.Field) bool, build func(*flow.Field) string) []string {
-	var out []string
-	for i := range k.Fields {
-		if f := &k.Fields[i]; want(f) {
-			if expr := build(f); expr != "" && !slices.Contains(out, expr) {
-				out = append(out, expr)
-			}
-		}
-	}
-	return out
-}
-
 // isText: free text, which needs a size guard; a single URL does not.
 func isText(f *flow.Field) bool {
 	return f.Form == flow.Text && f.End != flow.Destination && walks(f.Steps()) >= 0
@@ -394,7 +382,7 @@ func Bindings(actions ...skottv1.Action) []*admissionv1.ValidatingAdmissionPolic
 			if family != guardFamily {
 				b.Spec.ParamRef = &admissionv1.ParamRef{
 					Selector:                &metav1.LabelSelector{MatchLabels: map[string]string{skottv1.LabelAction: string(action)}},
-					ParameterNotFoundAction: (*admissionv1.ParameterNotFoundActionType)(&deny),
+					ParameterNotFoundAction: &deny,
 				}
 			}
 			out = append(out, b)

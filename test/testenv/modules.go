@@ -125,7 +125,7 @@ func download(ctx context.Context, modules []Module) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot download modules: %w", err)
 	}
-	defer os.RemoveAll(outside) //nolint:errcheck // empty
+	defer os.RemoveAll(outside) // empty
 	args := []string{"mod", "download", "-json"}
 	for _, module := range modules {
 		args = append(args, module.Path+"@"+module.Version)
@@ -157,7 +157,7 @@ func download(ctx context.Context, modules []Module) ([]string, error) {
 		dirs = append(dirs, got.Dir)
 	}
 	if runErr != nil || len(dirs) != len(modules) {
-		return nil, fmt.Errorf("cannot download modules: %v: %s", runErr, stderr.Bytes())
+		return nil, fmt.Errorf("cannot download modules: %w: %s", runErr, stderr.Bytes())
 	}
 	return dirs, nil
 }

@@ -58,7 +58,7 @@ func (p *process) start() error {
 	if err != nil {
 		return fmt.Errorf("cannot start %s: %w", p.name, err)
 	}
-	defer log.Close() //nolint:errcheck // the child holds its own descriptor
+	defer log.Close() // the child holds its own descriptor
 
 	cmd := exec.Command(p.binary, p.args...)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -187,7 +187,7 @@ func tail(file string) string {
 	if err != nil {
 		return err.Error()
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close() // only read
 	if info, err := f.Stat(); err == nil && info.Size() > tailBytes {
 		_, _ = f.Seek(-tailBytes, io.SeekEnd)
 	}
