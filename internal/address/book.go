@@ -271,7 +271,7 @@ func (b *Book) knowsHead(head string) bool {
 	if _, aws := b.Hosts["aws"]; aws && (strings.HasPrefix(head, "s3://") || strings.HasSuffix(head, awsDomain)) {
 		return true
 	}
-	if _, gcs := b.Hosts["gcs"]; gcs && (strings.HasPrefix(head, "gs://") || head == gcsHost) {
+	if _, gcs := b.Hosts["gcs"]; gcs && (strings.HasPrefix(head, "gs://") || strings.HasSuffix(head, gcsHost)) {
 		return true
 	}
 	if len(b.PrefixLengths) > 0 && looksLikeIP(head) {

@@ -21,6 +21,8 @@ const (
 	// HostPattern is the host of a token, without trailing dots and dashes: the head of all
 	// tokens that are no URL of an object store.
 	HostPattern = `^[a-z0-9-]+[.][a-z0-9.-]*[a-z0-9]`
+	// UserPattern is what stands before the host in a URL: the scheme, and who logs in.
+	UserPattern = `^(?:[a-z0-9+.-]*://)?[^/?#]*@`
 	// PortPattern is the port of a token.
 	PortPattern = `:[0-9]+`
 	// ImagePattern is an image reference without its tag and digest.
@@ -35,6 +37,7 @@ var (
 	tokenRegexp = regexp.MustCompile(TokenPattern)
 	hostRegexp  = regexp.MustCompile(HostPattern)
 	portRegexp  = regexp.MustCompile(PortPattern)
+	userRegexp  = regexp.MustCompile(UserPattern)
 	imageRegexp = regexp.MustCompile(ImagePattern)
 	gitPrefix   = regexp.MustCompile(GitPrefixPattern)
 	gitSuffix   = regexp.MustCompile(GitSuffixPattern)
@@ -94,6 +97,10 @@ func needsPath(s string) bool {
 	return s == "" || s == "." || s[0] == '/' || s[len(s)-1] == '/' || strings.Contains(s, "//") ||
 		strings.Contains(s, "/./") || strings.HasPrefix(s, "./") || strings.HasSuffix(s, "/.")
 }
+
+// Authority is a URL in lower case without the user and the password in front of its host,
+// which may look like hosts themselves. They are also never shown to anybody.
+func Authority(url string) string { return url[len(userRegexp.FindString(url)):] }
 
 // FindToken is the first token of a text in lower case, or "".
 func FindToken(lower string) string { return tokenRegexp.FindString(lower) }
@@ -175,6 +182,8 @@ func providerHost(host, port string) string {
 	switch {
 	case host == gcsHost:
 		return "gcs"
+	case strings.HasSuffix(host, "."+gcsHost):
+		return "gcs/" + strings.TrimSuffix(host, "."+gcsHost)
 	case strings.HasSuffix(host, awsDomain) && (strings.HasPrefix(host, "s3.") || strings.HasPrefix(host, "s3-")):
 		return "aws"
 	case strings.HasSuffix(host, awsDomain) && (strings.Contains(host, ".s3.") || strings.Contains(host, ".s3-")):
@@ -196,7 +205,7 @@ func BucketKey(endpoint, provider, bucket, prefix string) string {
 }
 
 func endpointOr(endpoint, provider string) string {
-	if key := TokenKey(FindToken(Short(endpoint))); key != "" {
+	if key := TokenKey(FindToken(Authority(Short(endpoint)))); key != "" {
 		return key
 	}
 	return provider
@@ -209,7 +218,7 @@ func ObjectKey(url, endpoint string) string {
 	if rest, ok := strings.CutPrefix(url, "s3://"); ok && Path(rest) != "" {
 		return Path(endpointOr(endpoint, "aws") + "/" + rest)
 	}
-	return TokenKey(FindToken(url))
+	return TokenKey(FindToken(Authority(url)))
 }
 
 // PairKey is the key of a handle that its driver gives: "driver/handle".
@@ -244,7 +253,7 @@ func IPKey(text string) string {
 	if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" && !ip.Is4In6() {
 		return s
 	}
-	return TokenKey(FindToken(s))
+	return TokenKey(FindToken(Authority(s)))
 }
 
 // ImageKey is the key of an image: registry and repository, without tag and digest. An
@@ -285,7 +294,7 @@ func GitKey(repository, path string) string {
 
 // SecretKey is the key of a path in a secret store.
 func SecretKey(server, path string) string {
-	key := TokenKey(FindToken(Short(server)))
+	key := TokenKey(FindToken(Authority(Short(server))))
 	if key == "" {
 		return ""
 	}

@@ -7,14 +7,16 @@ import "github.com/skott-dev/skott/internal/address"
 // Delivery: what places workloads and credentials in clusters.
 //
 // Read from: Argo CD 3.5 (argoproj.io/v1alpha1 Application; the Secret of a cluster, whose
-// data is base64, so that policies look its known spellings up); External Secrets
+// data is base64, so that policies look its known spellings up: it gives access to a cluster,
+// as the one in Ops must have to all of them, and what is delivered there is for the
+// Application to say); External Secrets
 // (external-secrets.io/v1), whose stores PushSecret also writes to.
 var deliveryKinds = []Kind{
 	{
 		Version: "v1", Resource: "secrets", Kind: "Secret", Family: Delivery,
 		Fields: []Field{
-			{Path: "data.server", Form: Alias, Type: address.ClusterEndpoint, Direction: Names},
-			{Path: "metadata.name", Form: Alias, Type: address.ClusterEndpoint, Direction: Names},
+			{Path: "data.server", Form: Alias, Type: address.ClusterEndpoint, Direction: From},
+			{Path: "metadata.name", Form: Alias, Type: address.ClusterEndpoint, Direction: From},
 		},
 	},
 	{

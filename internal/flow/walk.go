@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/skott-dev/skott/internal/address"
 )
@@ -47,7 +48,7 @@ func (r *Reference) Path() string {
 		case s.List && s.Key == "*":
 			b.WriteString("[*]")
 		case s.List || s.Map:
-			b.WriteString(`["` + clean(r.names[n]) + `"]`)
+			b.WriteString(`["` + clean(Cut(r.names[n], MaxName)) + `"]`)
 			n++
 		}
 	}
@@ -55,6 +56,17 @@ func (r *Reference) Path() string {
 }
 
 func needsBraces(name string) bool { return strings.ContainsAny(name, "./") }
+
+// MaxName is how many characters of a list element's name, or of a map's key, a path shows.
+const MaxName = 63
+
+// Cut is text, or its beginning if it is longer than most characters.
+func Cut(text string, most int) string {
+	if len(text) <= most || utf8.RuneCountInString(text) <= most {
+		return text
+	}
+	return string([]rune(text)[:most]) + "..."
+}
 
 // clean keeps a name that somebody chose from breaking the lines of a message.
 func clean(name string) string {
@@ -168,7 +180,9 @@ func (w *walker) with(i int, element map[string]any) string {
 	case int64:
 		return strconv.FormatInt(v, 10)
 	case float64:
-		return strconv.FormatInt(int64(v), 10)
+		if v > 0 && v < 1e9 {
+			return strconv.FormatInt(int64(v), 10)
+		}
 	}
 	return ""
 }
@@ -212,7 +226,7 @@ func (w *walker) reference(text string, element map[string]any) {
 
 // provider is the object store that a provider's name means where no endpoint is given.
 func provider(name string) string {
-	if strings.Contains(address.Lower(name), "gcp") {
+	if strings.Contains(address.Short(name), "gcp") {
 		return "gcs"
 	}
 	return "aws"
@@ -224,11 +238,11 @@ func (w *walker) object3(text string, element map[string]any) string {
 	if key == "" {
 		return ""
 	}
-	suffix := w.with(1, element)
+	suffix := address.Short(w.with(1, element))
 	if suffix == "" {
-		suffix = w.with(2, element)
+		suffix = address.Short(w.with(2, element))
 	}
-	return address.Path(key + "/" + address.Short(suffix))
+	return address.Path(key + "/" + suffix)
 }
 
 // join is Const, With[0], the text and With[1]; "" if one that is named is missing.

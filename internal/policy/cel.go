@@ -3,6 +3,7 @@
 package policy
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -23,8 +24,8 @@ const (
 	maxText = 65536
 	// maxHeads is how many dotted names it looks up in them.
 	maxHeads = 4000
-	// maxLookups is how many times it compares a token with a name that somebody owns.
-	maxLookups = 100000
+	// maxSuspects is how many of them may be of a host that somebody owns.
+	maxSuspects = 1000
 )
 
 // quote is s as a CEL string literal.
@@ -42,13 +43,23 @@ func celShort(v string) string {
 	return "(size(" + v + ") > " + strconv.Itoa(address.MaxLength) + " ? '' : " + v + `.lowerAscii().replace('\t', '').replace('\n', ''))`
 }
 
+// celAuthority is address.Authority of the string v.
+func celAuthority(v string) string {
+	return bind("u", v, "u.contains('@') ? u.substring(size(u.find("+quote(address.UserPattern)+"))) : u")
+}
+
+// celCut is flow.Cut of the string v.
+func celCut(v string, most int) string {
+	return fmt.Sprintf("(size(%[1]s) > %[2]d ? %[1]s.substring(0, %[2]d) + '...' : %[1]s)", v, most)
+}
+
 // celPath is address.Path of the string v.
 func celPath(v string) string {
 	return "(" + v + ").split('/').filter(s, s != '' && s != '.').join('/')"
 }
 
 // celHost is providerHost of the strings h and p, named so.
-const celHost = `(h == 'storage.googleapis.com' ? 'gcs' : h.endsWith('.amazonaws.com') && (h.startsWith('s3.') || h.startsWith('s3-')) ? 'aws' : ` +
+const celHost = `(h == 'storage.googleapis.com' ? 'gcs' : h.endsWith('.storage.googleapis.com') ? 'gcs/' + h.substring(0, size(h) - 23) : h.endsWith('.amazonaws.com') && (h.startsWith('s3.') || h.startsWith('s3-')) ? 'aws' : ` +
 	`h.endsWith('.amazonaws.com') && (h.contains('.s3.') || h.contains('.s3-')) ? 'aws/' + h.split('.s3')[0] : p == ':443' || p == ':80' ? h : h + p)`
 
 // celTokenKey is address.TokenKey of the token named t.
@@ -87,4 +98,4 @@ const celSuspect = `(h in params.spec.hosts || size(params.spec.suffixLabels) > 
 	`[size(h.split('.'))].exists(l, params.spec.suffixLabels.exists(n, n < l && '*.' + h.split('.', l - n + 1)[l - n] in params.spec.addresses)) || ` +
 	`size(params.spec.prefixLengths) > 0 && h.matches('^[0-9.]+$') || ` +
 	`'aws' in params.spec.hosts && (h.startsWith('s3://') || h.endsWith('.amazonaws.com')) || ` +
-	`'gcs' in params.spec.hosts && (h.startsWith('gs://') || h == 'storage.googleapis.com'))`
+	`'gcs' in params.spec.hosts && (h.startsWith('gs://') || h.endsWith('storage.googleapis.com')))`

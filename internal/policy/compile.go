@@ -176,6 +176,7 @@ func (c *compiler) variables() []admissionv1.Variable {
 	if rootPath != "" {
 		c.add("rootPath", rootPath)
 	}
+	c.add("ending", celEnding())
 	c.add("bounded", c.byRows(func(_ string, k *flow.Kind) string { return boundedExpr(k) }, "false"))
 	exact := c.perField("exact", isExact, exactRows, "[%s].filter(x, x != '').join('\\n')")
 	refs := exact
@@ -183,12 +184,11 @@ func (c *compiler) variables() []admissionv1.Variable {
 		text := c.perField("text", isText, textOf, "[%s].filter(x, x != '').join('\\n')")
 		c.add("text", fmt.Sprintf("variables.bounded && %s <= %d ? %s.lowerAscii() : ''", paren(size), maxText, paren(text)))
 		c.add("heads", "variables.text.findAll("+quote(address.HeadPattern)+")")
-		c.add("suspects", fmt.Sprintf("size(variables.heads) <= %d ? variables.heads.filter(h, %s) : []", maxHeads, celSuspect))
+		c.add("suspects", fmt.Sprintf("size(variables.heads) <= %d ? size(variables.heads.filter(h, %s)) : 0", maxHeads, celSuspect))
 		free := c.perField("free", isText, textRows, "[%s].filter(x, x != '').join('\\n')")
-		refs = fmt.Sprintf("[%s, size(variables.suspects) > 0 && size(variables.suspects) * size(variables.heads) <= %d ? %s : ''].filter(x, x != '').join('\\n')",
-			paren(exact), maxLookups, paren(free))
+		refs = fmt.Sprintf("[%s, variables.suspects > 0 && variables.suspects <= %d ? %s : ''].filter(x, x != '').join('\\n')",
+			paren(exact), maxSuspects, paren(free))
 	}
-	c.add("ending", celEnding())
 	c.add("refs", "!variables.ending && variables.bounded ? "+paren(refs)+" : ''")
 	c.there()
 	c.add("keyed", celKeyed)
@@ -290,10 +290,8 @@ func (c *compiler) byRows(build func(rows string, k *flow.Kind) string, otherwis
 	return out
 }
 
-// isText: free text, which needs a size guard; a single URL does not.
-func isText(f *flow.Field) bool {
-	return f.Form == flow.Text && f.End != flow.Destination && walks(f.Steps()) >= 0
-}
+// isText: free text, which may be of any size. A destination is one URL.
+func isText(f *flow.Field) bool { return f.Form == flow.Text && f.End != flow.Destination }
 
 func isExact(f *flow.Field) bool { return f.End != flow.Destination && !isText(f) }
 
@@ -350,7 +348,7 @@ var celCrossings = fmt.Sprintf("variables.owned.map(r, r + [r[%[1]d] != 'T' && r
 	".map(r, r[%[3]d] != '' ? [dyn(r), dyn(r[%[3]d]), dyn(r[%[1]d] == 'S' ? '3' : '1')] : r[%[1]d] in ['T', 'N'] && variables.here in params.spec.crossings && r[%[2]d] in params.spec.crossings[variables.here] ? "+
 	"[dyn(r), params.spec.crossings[variables.here][r[%[2]d]], dyn('2')] : [dyn(r), dyn(''), dyn('')]).filter(c, c[1] != '')"+
 	".map(c, [c[0]].map(r, c[1] + '\\tSKOTT-D' + c[2] + r[%[4]d] + '\\t' + r[%[5]d] + ' ' + r[%[6]d] + ' \"' + "+
-	"(r[%[7]d] == '"+rowAlias+"' ? r[%[11]d] : r[%[8]d] != '"+flagText+"' ? r[%[9]d] : r[%[9]d].startsWith(r[%[10]d]) ? r[%[10]d] : r[%[9]d].find('^[^/:]*')) + "+
+	"[r[%[7]d] == '"+rowAlias+"' ? r[%[11]d] : r[%[8]d] != '"+flagText+"' ? r[%[9]d] : r[%[9]d].startsWith(r[%[10]d]) ? r[%[10]d] : r[%[9]d].find('^[^/:]*')].map(w, "+celCut("w", maxValue)+")[0] + "+
 	"'\", which belongs to Environment \"' + r[%[2]d] + '\" (SKOTT-D' + c[2] + r[%[4]d] + ')')[0]).join('\\n')",
 	colWay, colOwner, colPull, colNumber, colPath, colPhrase, colForm, colFlag, colKey, colMatch, colRest)
 

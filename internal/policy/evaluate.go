@@ -31,7 +31,7 @@ type Request struct {
 type Decision struct {
 	// Allowed: nothing forbids the request.
 	Allowed bool
-	// Violations of boundaries, in the order of the table.
+	// Violations of boundaries, in the order of the table, those in free text last.
 	Violations []Violation
 	// Codes of the reasons, in the order of Violations.
 	Codes []Code
@@ -122,7 +122,7 @@ func (e *Evaluator) crossings(kind *flow.Kind, r *Request, here place) []Violati
 	if there == "" {
 		there = here.environment
 	}
-	var out []Violation
+	var exact, free []Violation
 	flow.Walk(kind, r.Object, r.Operation == "CREATE", func(ref *flow.Reference) {
 		switch {
 		case ref.Field.End == flow.Destination:
@@ -133,16 +133,16 @@ func (e *Evaluator) crossings(kind *flow.Kind, r *Request, here place) []Violati
 			}
 			for _, token := range address.Tokens(lower) {
 				if key := address.TokenKey(token); key != "" {
-					out = e.judge(out, ref, key, here.environment, there)
+					free = e.judge(free, ref, key, here.environment, there)
 				}
 			}
 		default:
 			if key := e.key(ref); key != "" {
-				out = e.judge(out, ref, key, here.environment, there)
+				exact = e.judge(exact, ref, key, here.environment, there)
 			}
 		}
 	})
-	return out
+	return append(exact, free...) // as the policies, which read text only if it may matter
 }
 
 // key is the canonical address of a reference that is no free text.
@@ -155,12 +155,19 @@ func (e *Evaluator) key(ref *flow.Reference) string {
 
 // destination is the place that an object delivers to, or "" if nobody owns the address.
 func (e *Evaluator) destination(ref *flow.Reference) string {
-	key := e.key(ref)
+	keys := []string{e.key(ref)}
 	if ref.Field.Form == flow.Text {
-		key = address.TokenKey(address.FindToken(address.Short(ref.Text)))
+		keys = nil
+		for _, token := range address.Tokens(address.Short(ref.Text)) {
+			keys = append(keys, address.TokenKey(token))
+		}
 	}
-	m, _ := e.book.Owner(key, e.spec.Cluster.Datacenter)
-	return m.Place
+	for _, key := range keys {
+		if m, _ := e.book.Owner(key, e.spec.Cluster.Datacenter); m.Place != "" {
+			return m.Place
+		}
+	}
+	return ""
 }
 
 // judge appends a violation if the address with this key may not be named by ref here.

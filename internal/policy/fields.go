@@ -35,7 +35,7 @@ func celField(base string, steps []flow.Step) string {
 // celString is the short string at steps from base, or ”; a number as its digits.
 func celString(base string, steps []flow.Step) string {
 	// dyn: the type checker would take x for a string, and string(x) for a conversion of one.
-	return bind("x", "dyn("+celField(base, steps)+".orValue(''))", "type(x) == string ? "+celShort("x")+" : type(x) == int ? string(x) : ''")
+	return bind("x", "dyn("+celField(base, steps)+".orValue(''))", "type(x) == string ? "+celShort("x")+" : type(x) == int ? string(x) : type(x) == double && x > 0.0 && x < 1e9 ? string(int(x)) : ''")
 }
 
 // celList is the list at steps from base, or an empty one.
@@ -97,7 +97,9 @@ func (w each) bracket(s flow.Step, item string) string {
 	return ` + '["' + ` + name + ` + '"]'`
 }
 
-func celClean(v string) string { return v + `.replace('\t', ' ').replace('\n', ' ')` }
+func celClean(v string) string {
+	return celCut(v, flow.MaxName) + `.replace('\t', ' ').replace('\n', ' ')`
+}
 
 // shown is how the steps are written in a path that starts with what path says.
 func shown(steps []flow.Step, path string) string {
@@ -180,19 +182,20 @@ func columns(f *flow.Field, with func(int) string) string {
 	case flow.Alias:
 		return row(rowAlias, none, quote(f.Const)+" + a", none) // aliases are looked up as written
 	case flow.IP:
-		return row(rowIP, "v", none, none)
+		return row(rowIP, celAuthority("v"), none, none)
 	case flow.Bucket:
-		return row(rowBucket, with(0), "v + '/' + "+with(1), "("+with(2)+".contains('gcp') ? 'gcs' : 'aws')")
+		return row(rowBucket, celAuthority(with(0)), "v + '/' + "+with(1), "("+with(2)+".contains('gcp') ? 'gcs' : 'aws')")
 	case flow.Object:
 		suffix := bind("w", with(1), "w == '' ? "+with(2)+" : w")
-		return "(v.matches('^s3://[/.]*[^/.]') ? " + row(rowBucket, with(0), "v.substring(5) + '/' + "+suffix, "'aws'") + " : " + row(rowToken, "v", suffix, none) + ")"
+		return "(v.matches('^s3://(?:[.]?/)*(?:[^/.]|[.][^/])') ? " + row(rowBucket, celAuthority(with(0)), "v.substring(5) + '/' + "+suffix, "'aws'") +
+			" : " + row(rowToken, celAuthority("v"), suffix, none) + ")"
 	case flow.Image:
 		name := bind("i", "v.find("+quote(address.ImagePattern)+")", "i == '' ? '' : !i.contains('/') || !i.split('/')[0].matches('[.:]') ? 'docker.io/' + i : i.replace(':443/', '/', 1)")
 		return row(rowPath, none, name, none)
 	case flow.Git:
 		return row(rowGit, bind("g", "v.substring(size(v.find("+quote(address.GitPrefixPattern)+")))", "v.contains('://') ? g : g.replace(':', '/', 1)"), with(0), none)
 	case flow.Store:
-		return row(rowToken, "v", with(0), none)
+		return row(rowToken, celAuthority("v"), with(0), none)
 	case flow.Endpoint:
 		return row(rowPath, none, bind("q", "v.find('[^/].*').find('^(?:.*[^.])?')", bind("w", with(0), "q == '' ? '' : w in ['', '0', '443', '80'] ? q : q + ':' + w")), none)
 	case flow.Cluster:
@@ -235,7 +238,7 @@ func exactRows(k *flow.Kind, f *flow.Field) string {
 		short := value + ".map(a, " + celShort("a") + ").filter(v, v != '')"
 		head := path + " + " + quote(meta(f)) + " + "
 		switch f.Form {
-		case flow.Text: // every token of a field that holds one text
+		case flow.Text: // every token of a destination
 			return short + ".map(v, v.findAll(" + quote(address.TokenPattern) + ").map(v, " + head + columns(f, with) + ").join('\\n')).join('\\n')"
 		case flow.Alias:
 			return value + `.filter(a, size(a) <= ` + strconv.Itoa(address.MaxLength) + ` && !a.matches('[\\t\\n]')).map(a, ` + head + columns(f, with) + ").join('\\n')"
@@ -252,7 +255,7 @@ func exactRows(k *flow.Kind, f *flow.Field) string {
 // textRows are the rows of a field of free text: its tokens whose host somebody owns.
 func textRows(k *flow.Kind, f *flow.Field) string {
 	w := each{join: `.join('\n')`, drop: "''", leaf: func(value, path, _ string) string {
-		return value + ".map(v, v.lowerAscii().findAll(" + quote(address.TokenPattern) + ").filter(t, t.find(" + quote(address.HeadPattern) + ") in variables.suspects)" +
+		return value + ".map(v, v.lowerAscii().findAll(" + quote(address.TokenPattern) + ").filter(t, [t.find(" + quote(address.HeadPattern) + ")].exists(h, " + celSuspect + "))" +
 			".map(v, " + path + " + " + quote(meta(f)) + " + " + columns(f, nil) + ").join('\\n')).join('\\n')"
 	}}
 	return w.field(k, f)

@@ -14,9 +14,15 @@ import (
 // Documentation is where every code has a section of its own.
 const Documentation = "https://github.com/skott-dev/skott/blob/main/docs/denials.md"
 
-// maxListed is how many violations one message lists before it counts the rest: a message
-// of a policy is at most 5 KiB.
-const maxListed = 4
+// A message of a policy is at most 5 KiB: an API server drops a longer one. Three violations
+// fit, with every name and value in four-byte characters.
+const (
+	// maxListed is how many violations one message lists before it counts the rest.
+	maxListed = 3
+	// maxValue is how many characters it shows of an address. Names in paths have their own
+	// bound.
+	maxValue = 128
+)
 
 // Code is a stable identifier of a reason to refuse: SKOTT-D and three digits. The first
 // says how data would cross (1 pulled, 2 pushed, 3 carried, 4 misplaced, 5 the guard
@@ -95,7 +101,7 @@ type Violation struct {
 
 // fragment is one violation in words.
 func (v Violation) fragment() string {
-	return v.Path + " " + v.phrase + ` "` + v.Address + `", which belongs to Environment "` + v.Owner + `" (` + string(v.Code) + ")"
+	return v.Path + " " + v.phrase + ` "` + flow.Cut(v.Address, maxValue) + `", which belongs to Environment "` + v.Owner + `" (` + string(v.Code) + ")"
 }
 
 // anchor is the section of the documentation for a code.
