@@ -38,6 +38,8 @@ type Case struct {
 	Expect []policy.Code `json:"expect,omitempty"`
 	// Contains are texts that the denial must hold.
 	Contains []string `json:"contains,omitempty"`
+	// User is "operator" for a request of Skott itself; empty for an administrator.
+	User string `json:"user,omitempty"`
 	// Subresource that the object is written through, if any.
 	Subresource string `json:"subresource,omitempty"`
 	// OnlyEvaluate says why the compiled policies cannot see what Evaluate sees; empty where
