@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command bench measures, on real API servers, what Skott's policies add to a request, and
+// how soon a changed Guard refuses. One server has no policy, the others have Guards of
+// growing size. They are asked in turns, in slices of a few requests, so that whatever else
+// the machine does falls on all of them alike; ratios are to be read, not times.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/skott-dev/skott/test/bench/load"
+	"github.com/skott-dev/skott/test/testenv"
+)
+
+func main() {
+	budget := flag.Duration("budget", 15*time.Second, "time for the latency of each kind of object, over all servers")
+	slice := flag.Int("slice", 10, "requests to one server before the next has its turn")
+	changes := flag.Int("changes", 10, "changes of the Guard that are timed, for each size")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *budget, *slice, *changes); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, budget time.Duration, slice, changes int) (err error) {
+	dir, err := os.MkdirTemp("", "skott-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // the next run makes its own
+	env, err := testenv.Start(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer env.Stop() //nolint:errcheck // the processes end with this one
+	targets, err := start(ctx, env)
+	if err != nil {
+		return err
+	}
+	if err := latencies(ctx, targets, budget, slice); err != nil {
+		return err
+	}
+	return publications(ctx, targets[1:], changes)
+}
+
+// latencies prints a table of dry-run creates, one row for each object and server.
+func latencies(ctx context.Context, targets []*target, budget time.Duration, slice int) error {
+	fmt.Println("| object | addresses | requests | p50 | p95 | p99 | p50 ratio | p95 ratio | p99 ratio |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|")
+	for _, object := range load.Objects() {
+		samples := make([][]time.Duration, len(targets))
+		for turn, end := 0, time.Now().Add(budget); time.Now().Before(end); turn++ {
+			for i := range targets {
+				at := (turn + i) % len(targets) // nobody is always first
+				for n := range slice {
+					took, err := targets[at].admitted(ctx, object)
+					if err != nil {
+						return err
+					}
+					if turn > 0 || n > 0 { // the first may wait for a connection
+						samples[at] = append(samples[at], took)
+					}
+				}
+			}
+		}
+		for i, t := range targets {
+			slices.Sort(samples[i])
+			fmt.Printf("| %s | %s | %d |", object.Name, t.label, len(samples[i]))
+			for _, p := range percentiles {
+				fmt.Printf(" %.2f ms |", milliseconds(percentile(samples[i], p)))
+			}
+			for _, p := range percentiles {
+				fmt.Printf(" %.2f |", float64(percentile(samples[i], p))/float64(percentile(samples[0], p)))
+			}
+			fmt.Println()
+		}
+	}
+	return nil
+}
+
+// publications prints how long a new address takes from its write to its first denial.
+func publications(ctx context.Context, targets []*target, changes int) error {
+	fmt.Println("\n| addresses | changes | write p50 | to denial p50 | to denial max |")
+	fmt.Println("|---|---|---|---|---|")
+	for _, t := range targets {
+		var writes, denials []time.Duration
+		for i := range changes {
+			write, denial, err := t.change(ctx, i)
+			if err != nil {
+				return err
+			}
+			writes, denials = append(writes, write), append(denials, denial)
+		}
+		slices.Sort(writes)
+		slices.Sort(denials)
+		fmt.Printf("| %s | %d | %.0f ms | %.0f ms | %.0f ms |\n", t.label, changes, milliseconds(percentile(writes, 0.5)),
+			milliseconds(percentile(denials, 0.5)), milliseconds(denials[len(denials)-1]))
+	}
+	return nil
+}
+
+var percentiles = []float64{0.50, 0.95, 0.99}
+
+// percentile of sorted samples.
+func percentile(sorted []time.Duration, p float64) time.Duration {
+	return sorted[min(int(p*float64(len(sorted))), len(sorted)-1)]
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/config/crd"
+	"github.com/skott-dev/skott/internal/policy"
+	"github.com/skott-dev/skott/test/bench/load"
+	"github.com/skott-dev/skott/test/testenv"
+)
+
+// patience bounds every wait for a change to act.
+const patience = 30 * time.Second
+
+// target is one API server that is measured.
+type target struct {
+	label    string
+	size     int
+	server   *testenv.Server
+	http     *http.Client
+	operator client.Client
+	bodies   map[string][]byte
+}
+
+// start starts a server without policies and one for each size of the address book.
+func start(ctx context.Context, env *testenv.Env) ([]*target, error) {
+	options := []testenv.Options{{Name: "none"}}
+	for _, size := range load.Sizes {
+		options = append(options, testenv.Options{Name: fmt.Sprintf("guarded-%d", size)})
+	}
+	servers, err := env.NewServers(ctx, options...)
+	if err != nil {
+		return nil, err
+	}
+	velero := testenv.Velero
+	velero.Files = []string{"config/crd/v1/bases/velero.io_backupstoragelocations.yaml"}
+	crds, err := testenv.CRDs(ctx, velero)
+	if err != nil {
+		return nil, err
+	}
+	var targets []*target
+	for i, server := range servers {
+		t := &target{label: "none", server: server, bodies: map[string][]byte{}}
+		if t.http, err = rest.HTTPClientFor(server.Config()); err != nil {
+			return nil, err
+		}
+		if err := server.Install(ctx, crds...); err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			t.size = load.Sizes[i-1]
+			t.label = fmt.Sprint(t.size)
+			if err := t.guard(ctx); err != nil {
+				return nil, err
+			}
+		}
+		targets = append(targets, t)
+	}
+	return targets, nil
+}
+
+// guard installs the policies and a Guard, and waits until every family acts.
+func (t *target) guard(ctx context.Context) error {
+	config, err := t.server.ConfigFor(policy.Operator, "system:masters")
+	if err != nil {
+		return err
+	}
+	if t.operator, err = client.New(config, client.Options{}); err != nil {
+		return err
+	}
+	definition, err := crd.Guard()
+	if err != nil {
+		return err
+	}
+	if err := t.server.Install(ctx, plain(definition, "apiextensions.k8s.io/v1", "CustomResourceDefinition")); err != nil {
+		return err
+	}
+	namespace := &unstructured.Unstructured{}
+	namespace.SetAPIVersion("v1")
+	namespace.SetKind("Namespace")
+	namespace.SetName(policy.Namespace)
+	objects := []*unstructured.Unstructured{namespace}
+	for _, p := range policy.Policies() {
+		objects = append(objects, plain(p, "", ""))
+	}
+	if err := t.server.Apply(ctx, objects...); err != nil {
+		return err
+	}
+	guards := policy.New(load.Snapshot(t.size)).Guards(load.Staging, nil)
+	for _, g := range guards {
+		encoded, err := json.Marshal(g)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "Guard %s of %d addresses: %d KB\n", g.Name, t.size, len(encoded)>>10)
+	}
+	if err := t.publish(ctx, guards); err != nil {
+		return err
+	}
+	for _, b := range policy.Bindings(skottv1.ActionDeny) {
+		if err := t.server.Apply(ctx, plain(b, "", "")); err != nil {
+			return err
+		}
+	}
+	return t.proved(ctx, guards)
+}
+
+// publish writes Guards as the operator does.
+func (t *target) publish(ctx context.Context, guards []*skottv1.Guard) error {
+	for _, g := range guards {
+		configuration := client.ApplyConfigurationFromUnstructured(plain(g, "", ""))
+		if err := t.operator.Apply(ctx, configuration, client.FieldOwner(skottv1.FieldOwner), client.ForceOwnership); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// proved waits until every family refuses its canary.
+func (t *target) proved(ctx context.Context, guards []*skottv1.Guard) error {
+	for _, canary := range policy.Canaries(guards) {
+		if canary.Patch {
+			continue
+		}
+		err := poll(ctx, func() (bool, error) {
+			err := t.server.Client().Create(ctx, canary.Object.DeepCopy(), client.DryRunAll)
+			return err != nil && strings.Contains(err.Error(), canary.Want), nil
+		})
+		if err != nil {
+			return fmt.Errorf("cannot prove family %s: %w", canary.Family, err)
+		}
+	}
+	return nil
+}
+
+// change adds an address to the Guard, and says how long the write took and how long it
+// was, from its begin, until the address was refused.
+func (t *target) change(ctx context.Context, i int) (write, denial time.Duration, err error) {
+	bucket := fmt.Sprintf("added-%d", i)
+	guards := policy.New(load.Snapshot(t.size, skottv1.Address{Type: "Bucket", Value: "https://s3.sto2.example/" + bucket})).Guards(load.Staging, nil)
+	object := load.Object{Name: bucket, Path: load.Objects()[0].Path, Content: load.Location("https://s3.sto2.example", bucket)}
+	if _, err := t.admitted(ctx, object); err != nil {
+		return 0, 0, err
+	}
+	begin := time.Now()
+	if err := t.publish(ctx, guards); err != nil {
+		return 0, 0, err
+	}
+	write = time.Since(begin)
+	err = poll(ctx, func() (bool, error) {
+		status, _, err := t.create(ctx, object)
+		return status == http.StatusForbidden, err
+	})
+	return write, time.Since(begin), err
+}
+
+// poll asks again and again, without a pause, until done.
+func poll(ctx context.Context, done func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// admitted times one dry-run create, which must succeed.
+func (t *target) admitted(ctx context.Context, object load.Object) (time.Duration, error) {
+	begin := time.Now()
+	status, body, err := t.create(ctx, object)
+	took := time.Since(begin)
+	if err == nil && status != http.StatusCreated {
+		err = fmt.Errorf("%s on server %s: %d: %.500s", object.Name, t.label, status, body)
+	}
+	return took, err
+}
+
+func (t *target) create(ctx context.Context, object load.Object) (status int, body []byte, err error) {
+	content, ok := t.bodies[object.Name]
+	if !ok {
+		if content, err = json.Marshal(object.Content); err != nil {
+			return 0, nil, err
+		}
+		t.bodies[object.Name] = content
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.server.URL()+object.Path+"?dryRun=All", bytes.NewReader(content))
+	if err != nil {
+		return 0, nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := t.http.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close() //nolint:errcheck // only read
+	body, err = io.ReadAll(response.Body)
+	return response.StatusCode, body, err
+}
+
+// plain is a typed object as it is applied.
+func plain(o any, apiVersion, kind string) *unstructured.Unstructured {
+	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		panic(err) // our own types convert
+	}
+	delete(m, "status")
+	unstructured.RemoveNestedField(m, "metadata", "creationTimestamp")
+	u := &unstructured.Unstructured{Object: m}
+	if apiVersion != "" {
+		u.SetAPIVersion(apiVersion)
+		u.SetKind(kind)
+	}
+	return u
+}
