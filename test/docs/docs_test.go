@@ -323,3 +323,20 @@ func TestNamedTargetsExist(t *testing.T) {
 		}
 	}
 }
+
+// The bounds that docs/coverage.md states are those of the code.
+func TestBoundsAreCurrent(t *testing.T) {
+	page := section(t, read(t, "docs/coverage.md"), "## Bounds of the policies")
+	source := read(t, "internal/policy/cel.go") + read(t, "internal/address/address.go")
+	names := firstCells(page)
+	for _, m := range regexp.MustCompile(`(?m)^\s*(?:const )?(max[A-Z]\w*|MaxLength)\s+= (\d+)$`).FindAllStringSubmatch(source, -1) {
+		row := regexp.MustCompile("(?m)^\\| `" + m[1] + "` \\|[^|]*").FindString(page)
+		if !strings.Contains(strings.ReplaceAll(row, ",", ""), " "+m[2]+" ") {
+			t.Errorf("docs/coverage.md does not say that %s is %s", m[1], m[2])
+		}
+		names = slices.DeleteFunc(names, func(n string) bool { return n == m[1] })
+	}
+	if len(names) > 0 {
+		t.Errorf("docs/coverage.md speaks of bounds that are none: %v", names)
+	}
+}
