@@ -313,10 +313,10 @@ func codesOf(f *flow.Field) []string {
 		number = "1" + string(rune('0'+n-9))
 	}
 	var out []string
-	switch {
-	case f.End == flow.Destination:
+	switch f.End {
+	case flow.Destination:
 		return nil
-	case f.End == flow.Source:
+	case flow.Source:
 		return []string{"SKOTT-D3" + number}
 	}
 	if f.Direction != flow.To {
