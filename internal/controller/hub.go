@@ -43,8 +43,8 @@ type Options struct {
 	Selector string
 }
 
-// retryInterval is how long a ManagementCluster whose connection cannot be used waits
-// before its Secret is read again, when nothing wakes it earlier.
+// retryInterval is how long a ManagementCluster that is not reached, or whose Secret is not
+// watched, waits before the Secret is read again, when nothing wakes it earlier.
 const retryInterval = 15 * time.Second
 
 // settle is how long observations of the fleet are gathered before they are acted on.

@@ -26,7 +26,8 @@ const perLocation = 200
 // record writes the clusters of a Management Cluster down as DataLocations of its
 // Environment: their API servers and their names. So they are known while the cluster
 // cannot be reached, after a restart, and after the ManagementCluster is gone. What class
-// Production owns is only ever added to: a deleted production cluster keeps its address.
+// Production owns is only ever added to: a deleted production cluster keeps its address. Of
+// another class only what is known to be gone is taken away.
 func (r *managementClusters) record(ctx context.Context, mc *skottv1.ManagementCluster, m status.Member) error {
 	if mc.EnvironmentName() == "" || !m.Reachable || m.Duplicate != "" {
 		return nil
@@ -47,7 +48,7 @@ func (r *managementClusters) record(ctx context.Context, mc *skottv1.ManagementC
 	if err := r.List(ctx, recorded, own); err != nil {
 		return fmt.Errorf("cannot list the recorded clusters of %q: %w", mc.Name, err)
 	}
-	if r.isProduction(ctx, mc) {
+	if !m.ClustersListed || r.isProduction(ctx, mc) {
 		for i := range recorded.Items {
 			for _, a := range recorded.Items[i].Spec.Addresses {
 				observed[a.Value] = true

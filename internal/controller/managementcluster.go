@@ -5,9 +5,11 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -88,11 +90,19 @@ func (r *managementClusters) Reconcile(ctx context.Context, req ctrl.Request) (c
 		}
 	}
 	status.ManagementCluster(mc, connection, member, r.current)
-	result := ctrl.Result{}
-	if connection.Reason != "" {
-		result.RequeueAfter = retryInterval
+	return ctrl.Result{RequeueAfter: r.again(mc)}, r.patchStatus(ctx, before, mc, unchanged(before.Status, mc.Status))
+}
+
+// again is when the Secret is read anew if nothing wakes the reconciler before: one that is
+// wrong may be put right, and one outside the operator's namespace, where Secrets are not
+// watched, may be rotated while all seems well. Zero is never.
+func (r *managementClusters) again(mc *skottv1.ManagementCluster) time.Duration {
+	ref := secretOf(mc)
+	watched := ref == nil || ref.Namespace == r.options.Namespace
+	if watched && meta.IsStatusConditionTrue(mc.Status.Conditions, skottv1.ConditionReachable) {
+		return 0
 	}
-	return result, r.patchStatus(ctx, before, mc, unchanged(before.Status, mc.Status))
+	return retryInterval
 }
 
 // engage resolves the connection and hands it to the fleet. A connection that cannot be

@@ -126,7 +126,8 @@ func (r *clusters) setUp(listening context.Context, mgr manager.Manager) error {
 	return mgr.Add(manager.RunnableFunc(r.forgetMissing))
 }
 
-// forgetMissing removes the Clusters that went while nobody was watching.
+// forgetMissing takes stock: it removes the Clusters that went while nobody was watching,
+// and knows of all others from then on.
 func (r *clusters) forgetMissing(ctx context.Context) error {
 	list := &clusterv1.ClusterList{}
 	if err := r.client.List(ctx, list); err != nil {
@@ -134,9 +135,14 @@ func (r *clusters) forgetMissing(ctx context.Context) error {
 	}
 	exist := make(map[types.NamespacedName]bool, len(list.Items))
 	for i := range list.Items {
-		exist[client.ObjectKeyFromObject(&list.Items[i])] = true
+		cluster := &list.Items[i]
+		exist[client.ObjectKeyFromObject(cluster)] = true
+		s := r.member.station(client.ObjectKeyFromObject(cluster), cluster.CreationTimestamp.Time)
+		s.update(func(c *Cluster) { c.Endpoint = endpointOf(cluster) })
 	}
 	r.member.forget(func(name types.NamespacedName) bool { return !exist[name] })
+	r.member.update(func(m *Member) { m.ClustersListed = true })
+	r.member.relabelAll() // one that went since it was listed is forgotten when it is looked at
 	return nil
 }
 

@@ -170,6 +170,7 @@ func (m *member) probe(ctx context.Context, l *link) error {
 		duplicate = owner.member.name
 		m.halt()
 		m.forget(func(types.NamespacedName) bool { return true })
+		m.update(func(s *Member) { s.ClustersListed = false })
 		m.self.follow(owner)
 	} else if err := m.work(ctx, l, served); err != nil {
 		return err
@@ -225,6 +226,7 @@ func (m *member) work(ctx context.Context, l *link, served bool) error {
 	}
 	if !served {
 		m.forget(func(types.NamespacedName) bool { return true })
+		m.update(func(s *Member) { s.ClustersListed = true }) // there are none
 		return nil
 	}
 	r = &running{done: make(chan struct{})}

@@ -27,7 +27,7 @@ type EnvironmentView struct {
 // Environment computes the status of e.
 func Environment(e *skottv1.Environment, view EnvironmentView) {
 	sites := map[string]*skottv1.DatacenterStatus{}
-	var unfit []string
+	var unfit, unlisted []string
 	management, workload := int32(0), int32(0)
 	for i := range view.ManagementClusters {
 		mc := &view.ManagementClusters[i]
@@ -40,6 +40,9 @@ func Environment(e *skottv1.Environment, view EnvironmentView) {
 		management, workload = management+1, workload+clusters
 		*site.ManagementClusters++
 		*site.WorkloadClusters += clusters
+		if !view.Members[mc.Name].ClustersListed {
+			unlisted = append(unlisted, mc.Name)
+		}
 		if !meta.IsStatusConditionTrue(mc.Status.Conditions, skottv1.ConditionReady) {
 			unfit = append(unfit, mc.Name)
 		}
@@ -49,7 +52,7 @@ func Environment(e *skottv1.Environment, view EnvironmentView) {
 	for _, name := range slices.Sorted(maps.Keys(sites)) {
 		e.Status.Datacenters = append(e.Status.Datacenters, *sites[name])
 	}
-	Set(e, skottv1.ConditionComplete, complete(management, workload))
+	Set(e, skottv1.ConditionComplete, complete(management, workload, unlisted))
 	Set(e, skottv1.ConditionDatacentersCovered, covered(e, sites))
 	violations := int32(len(view.Contested))
 	e.Status.Violations = &violations
@@ -68,10 +71,12 @@ func Environment(e *skottv1.Environment, view EnvironmentView) {
 	}
 }
 
-func complete(management, workload int32) Verdict {
+func complete(management, workload int32, unlisted []string) Verdict {
 	switch {
 	case management == 0:
 		return No(skottv1.ReasonNoManagementCluster, "no ManagementCluster names this Environment")
+	case workload == 0 && len(unlisted) > 0:
+		return Unclear(skottv1.ReasonWaitingForConnection, "the Clusters were not listed yet of "+Names(unlisted))
 	case workload == 0:
 		return No(skottv1.ReasonNoWorkloadCluster, "its ManagementClusters hold no Cluster")
 	}

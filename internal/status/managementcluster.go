@@ -50,7 +50,10 @@ func ManagementCluster(mc *skottv1.ManagementCluster, connection Connection, m *
 	}
 	mc.Status.WorkloadClusters = &skottv1.WorkloadClustersStatus{Total: &total, Labelled: &labelled, Guarded: &guarded}
 	Set(mc, skottv1.ConditionClustersLabelled, clustersLabelled(mc, m, unlabelled))
-	guard := Yes(skottv1.ReasonGuarded, fmt.Sprintf("%d of %d clusters refused their last live proof", total+1, total+1))
+	guard := Unclear(skottv1.ReasonWaitingForConnection, "the Clusters were not listed yet")
+	if m.ClustersListed {
+		guard = Yes(skottv1.ReasonGuarded, fmt.Sprintf("%d of %d clusters refused their last live proof", total+1, total+1))
+	}
 	if len(unguarded) > 0 {
 		guard = No(skottv1.ReasonNotGuarded, fmt.Sprintf("%d of %d clusters are not proved: %s", len(unguarded), total+1, Names(unguarded)))
 	}
@@ -62,6 +65,8 @@ func clustersLabelled(mc *skottv1.ManagementCluster, m *Member, unlabelled []str
 	switch {
 	case !m.ClusterAPIServed && mc.Spec.Role == skottv1.RoleManagement:
 		return No(skottv1.ReasonClusterAPINotServed, "cluster.x-k8s.io/v1beta2 is not served")
+	case !m.ClustersListed:
+		return Unclear(skottv1.ReasonWaitingForConnection, "the Clusters were not listed yet")
 	case len(unlabelled) > 0:
 		return No(skottv1.ReasonClustersNotLabelled, fmt.Sprintf("%d of %d Clusters lack labels: %s", len(unlabelled), len(m.Clusters), Names(unlabelled)))
 	}

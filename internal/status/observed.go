@@ -109,4 +109,7 @@ type Member struct {
 	Self Cluster
 	// Clusters under it, sorted by namespace and name.
 	Clusters []Cluster
+	// ClustersListed: Clusters are all there are. Until then, as after a start of the
+	// operator, one that is missing was perhaps only not seen yet.
+	ClustersListed bool
 }
