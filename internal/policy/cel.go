@@ -16,17 +16,32 @@ import (
 // bound by a list of one element: [value].map(name, …).
 //
 // Bounds: an expression that exceeds its cost limit refuses an innocent object, so nothing
-// is walked before it was counted.
+// is walked before it was counted. The numbers were found by test/integration/policy, "large
+// objects": texts of the worst kinds at and beyond each bound, read with a Guard of the
+// corpus and with one that is as wide as its schema allows. With these no expression comes
+// to its limit of a million, and no policy to more than 60 % of its budget of ten million.
 const (
 	// maxItems is how many list elements a policy walks in one object.
 	maxItems = 1000
 	// maxText is how many characters of free text a policy reads in one object.
-	maxText = 65536
-	// maxHeads is how many dotted names it looks up in them.
-	maxHeads = 4000
-	// maxSuspects is how many of them may be of a host that somebody owns.
-	maxSuspects = 1000
+	maxText = 106496
+	// maxExact is how many it reads in lists of fields that hold one address each.
+	maxExact = 65536
+	// maxHeads is how many dotted names it looks up in them, in a Guard without wildcards.
+	maxHeads = 8000
+	// maxWide is how many characters it compares with wildcards: text times their lengths.
+	maxWide = 524288
+	// maxLookups is how many times it looks in the Guard for the owners of references.
+	maxLookups = 20000
+	// maxRows is how many characters of references, with all that is said of them, it takes
+	// apart, and maxSegments how many segments of paths.
+	maxRows     = 200000
+	maxSegments = 10000
 )
+
+// celWidth is how many times the owner of one reference is looked for in a Guard, and what
+// a reference costs besides.
+const celWidth = `(8 + size(params.spec.depths) + size(params.spec.suffixLabels) + size(params.spec.prefixLengths))`
 
 // quote is s as a CEL string literal.
 func quote(s string) string {

@@ -178,18 +178,22 @@ func (c *compiler) variables() []admissionv1.Variable {
 	}
 	c.add("ending", celEnding())
 	c.add("bounded", c.byRows(func(_ string, k *flow.Kind) string { return boundedExpr(k) }, "false"))
+	c.add("long", c.byRows(func(_ string, k *flow.Kind) string { return longExpr(k) }, "false"))
 	exact := c.perField("exact", isExact, exactRows, "[%s].filter(x, x != '').join('\\n')")
 	refs := exact
 	if size := c.perField("size", isText, sizeOf, "[%s].sum()"); size != "" {
 		text := c.perField("text", isText, textOf, "[%s].filter(x, x != '').join('\\n')")
 		c.add("text", fmt.Sprintf("variables.bounded && %s <= %d ? %s.lowerAscii() : ''", paren(size), maxText, paren(text)))
 		c.add("heads", "variables.text.findAll("+quote(address.HeadPattern)+")")
-		c.add("suspects", fmt.Sprintf("size(variables.heads) <= %d ? size(variables.heads.filter(h, %s)) : 0", maxHeads, celSuspect))
+		c.add("suspects", fmt.Sprintf("size(variables.heads) * (1 + size(params.spec.suffixLabels)) <= %d && size(variables.text) * size(params.spec.suffixLabels) <= %d ? "+
+			"size(variables.heads.filter(h, %s)) : 0", maxHeads, maxWide, celSuspect))
 		free := c.perField("free", isText, textRows, "[%s].filter(x, x != '').join('\\n')")
-		refs = fmt.Sprintf("[%s, variables.suspects > 0 && variables.suspects <= %d ? %s : ''].filter(x, x != '').join('\\n')",
-			paren(exact), maxSuspects, paren(free))
+		c.add("exact", exact)
+		c.add("free", fmt.Sprintf("variables.suspects > 0 && (variables.suspects + size(variables.exact.split('\\n'))) * %s <= %d ? %s : ''", celWidth, maxLookups, paren(free)))
+		refs = fmt.Sprintf("[variables.exact, size(variables.free) <= %d && size(variables.free.split('/')) <= %d ? variables.free : ''].filter(x, x != '').join('\\n')",
+			maxRows/2, maxSegments/2)
 	}
-	c.add("refs", "!variables.ending && variables.bounded ? "+paren(refs)+" : ''")
+	c.add("refs", "!variables.ending && variables.bounded && !variables.long ? "+paren(refs)+" : ''")
 	c.there()
 	c.add("keyed", celKeyed)
 	c.add("owned", celOwned)
@@ -314,6 +318,21 @@ func boundedExpr(k *flow.Kind) string {
 	return strings.Join(counts, " + ") + " <= " + strconv.Itoa(maxItems)
 }
 
+// longExpr is true when the texts of lists, without free text, hold more characters than a
+// policy may read. Other fields hold one text each.
+func longExpr(k *flow.Kind) string {
+	var sizes []string
+	for i := range k.Fields {
+		if f := &k.Fields[i]; isExact(f) && walks(f.Steps()) >= 0 {
+			sizes = append(sizes, lengthOf(k, f))
+		}
+	}
+	if len(sizes) == 0 {
+		return "false"
+	}
+	return "variables.bounded && " + strings.Join(sizes, " + ") + " > " + strconv.Itoa(maxExact)
+}
+
 // there adds the place that the object delivers to: the owner of its destination, or here.
 func (c *compiler) there() {
 	rows := c.perField("destination", isDestination, exactRows, "[%s].filter(x, x != '').join('\\n')")
@@ -321,14 +340,16 @@ func (c *compiler) there() {
 		c.add("there", "variables.here")
 		return
 	}
-	c.add("destinations", "variables.bounded ? "+paren(rows)+" : ''")
+	c.add("destinations", "variables.bounded && !variables.long ? "+paren(rows)+" : ''")
 	c.add("destinationKeys", strings.ReplaceAll(celKeyed, "variables.refs", "variables.destinations"))
 	c.add("destinationOwners", strings.ReplaceAll(celOwned, "variables.keyed", "variables.destinationKeys"))
 	c.add("there", fmt.Sprintf("(variables.destinationOwners.map(r, r[%d]) + [variables.here])[0]", colOwner))
 }
 
 // celKeyed splits variables.refs into rows and appends the key of the token, and the key.
-var celKeyed = fmt.Sprintf("variables.refs == '' || size(variables.refs.split('\\n')) > %d ? [] : variables.refs.split('\\n').map(l, dyn(l.split('\\t')))", 2*maxItems) +
+var celKeyed = fmt.Sprintf("variables.refs == '' || size(variables.refs) > %d || size(variables.refs) * size(params.spec.depths) > %d || "+
+	"size(variables.refs.split('/')) > %d || size(variables.refs.split('\\n')) * %s > %d ? [] : variables.refs.split('\\n').map(l, dyn(l.split('\\t')))",
+	maxRows, 10*maxRows, maxSegments, celWidth, maxLookups) +
 	fmt.Sprintf(".map(r, r + [[r[%d].find(%s)].map(t, t == '' ? '' : %s)[0]])", colToken, quote(address.TokenPattern), celTokenKey()) +
 	fmt.Sprintf(".map(r, r + [r[%[1]d] == '%[2]s' ? r[%[3]d] : r[%[1]d] == '%[4]s' ? (r[%[5]d] == '' ? '' : r[%[5]d] + '/' + r[%[3]d]) : "+
 		"r[%[1]d] == '%[6]s' ? (r[%[5]d] == '' ? r[%[7]d] : r[%[5]d]) + '/' + r[%[3]d] : "+
@@ -363,7 +384,10 @@ var celMessage = fmt.Sprintf("[variables.crossings.split('\\n')].map(l, 'crosses
 // Bindings binds every policy for each action in use: each binding reads the Guards of its
 // own action. The guard's own policy needs none.
 func Bindings(actions ...skottv1.Action) []*admissionv1.ValidatingAdmissionPolicyBinding {
-	deny := admissionv1.DenyAction
+	// Where nothing says what to refuse, everything is; but nothing where it would only be told.
+	missing := map[skottv1.Action]admissionv1.ParameterNotFoundActionType{
+		skottv1.ActionDeny: admissionv1.DenyAction, skottv1.ActionWarn: admissionv1.AllowAction, skottv1.ActionAudit: admissionv1.AllowAction,
+	}
 	var out []*admissionv1.ValidatingAdmissionPolicyBinding
 	for _, family := range families {
 		for _, action := range actions {
@@ -378,9 +402,10 @@ func Bindings(actions ...skottv1.Action) []*admissionv1.ValidatingAdmissionPolic
 				},
 			}
 			if family != guardFamily {
+				notFound := missing[action]
 				b.Spec.ParamRef = &admissionv1.ParamRef{
 					Selector:                &metav1.LabelSelector{MatchLabels: map[string]string{skottv1.LabelAction: string(action)}},
-					ParameterNotFoundAction: &deny,
+					ParameterNotFoundAction: &notFound,
 				}
 			}
 			out = append(out, b)

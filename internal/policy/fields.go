@@ -272,6 +272,24 @@ func sizeOf(k *flow.Kind, f *flow.Field) string {
 	return w.field(k, f)
 }
 
+// lengthOf counts the characters of an exact field and of what stands beside it, as far as
+// celShort leaves them.
+func lengthOf(k *flow.Kind, f *flow.Field) string {
+	short := func(v string) string {
+		return fmt.Sprintf("(size(%[1]s) > %[2]d ? 0 : size(%[1]s))", v, address.MaxLength)
+	}
+	w := each{join: ".sum()", drop: "0", leaf: func(value, _, element string) string {
+		sum := value + ".map(v, " + short("v") + ").sum()"
+		for i := range f.With {
+			if steps, relative := f.WithSteps(i); relative {
+				sum += " + " + bind("x", "dyn("+celField(element, steps)+".orValue(''))", "type(x) == string ? "+short("x")+" : 0")
+			}
+		}
+		return sum
+	}}
+	return w.field(k, f)
+}
+
 // countOf counts the elements that a field walks, without walking the inner ones; "" if it
 // walks none.
 func countOf(f *flow.Field) string {
