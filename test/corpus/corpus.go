@@ -25,7 +25,7 @@ import (
 	"github.com/skott-dev/skott/internal/policy"
 )
 
-//go:embed platform.yaml objects/*.yaml
+//go:embed platform.yaml only-evaluate.yaml objects/*.yaml
 var files embed.FS
 
 // Case is one request and its expected answer.
@@ -45,6 +45,8 @@ type Case struct {
 	// OnlyEvaluate says why the compiled policies cannot see what Evaluate sees; empty where
 	// both must agree.
 	OnlyEvaluate string `json:"onlyEvaluate,omitempty"`
+	// Repeat makes the object large.
+	Repeat *Repeat `json:"repeat,omitempty"`
 	// Object of the request.
 	Object map[string]any `json:"object"`
 	// OldObject makes the request an UPDATE of it.
@@ -73,6 +75,50 @@ func Cases() ([]*Case, error) {
 		out = append(out, cases...)
 	}
 	return out, nil
+}
+
+// OnlyEvaluate are the cases that lie beyond the bounds of the policies, each with its
+// reason. They are too large to be written down, and are built here from what they repeat.
+func OnlyEvaluate() ([]*Case, error) {
+	out, err := read("only-evaluate.yaml")
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range out {
+		if c.OnlyEvaluate == "" || len(c.Expect) == 0 {
+			return nil, fmt.Errorf("case %q: a gap has a reason, and codes that Evaluate finds", c.Name)
+		}
+		if c.Repeat != nil {
+			c.Repeat.apply(c.Object)
+		}
+	}
+	return out, nil
+}
+
+// Repeat makes a case large: it puts Text, Times over, in front of the value of key "text"
+// of a ConfigMap, or adds as many environment variables to the first container of a Pod.
+type Repeat struct {
+	Text  string `json:"text"`
+	Times int    `json:"times"`
+}
+
+func (r *Repeat) apply(object map[string]any) {
+	if data, ok := object["data"].(map[string]any); ok {
+		text, _ := data["text"].(string)
+		data["text"] = strings.Repeat(r.Text, r.Times) + text
+		return
+	}
+	containers, _, _ := unstructured.NestedSlice(object, "spec", "containers")
+	first, ok := containers[0].(map[string]any)
+	if !ok {
+		return
+	}
+	env, _ := first["env"].([]any)
+	for i := range r.Times {
+		env = append(env, map[string]any{"name": fmt.Sprintf("V%d", i), "value": r.Text})
+	}
+	first["env"] = env
+	_ = unstructured.SetNestedSlice(object, containers, "spec", "containers") // the path was just read
 }
 
 func read(name string) ([]*Case, error) {
