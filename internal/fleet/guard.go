@@ -63,6 +63,7 @@ type loop struct {
 	watch     *watch
 	proof     *proof // the one under way
 	nextProof time.Time
+	acts      time.Time // by then everything that was written must act
 	backoff   time.Duration
 }
 
@@ -126,14 +127,17 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 		l.enter(Unknown, reasonWaitingForRevision, "nothing was computed for the cluster yet")
 		return l.options().CanaryInterval, nil
 	}
-	wrote, err := l.publish(ctx, desired)
+	window, err := l.publish(ctx, desired)
 	if err != nil {
 		return 0, err
 	}
 	doubted := l.station.takeDoubt()
 	switch left := time.Until(l.nextProof); {
-	case wrote:
-		l.proof = newProof(desired, proofAfterWrite)
+	case window > 0:
+		if ends := time.Now().Add(window); ends.After(l.acts) {
+			l.acts = ends
+		}
+		l.proof = newProof(desired, time.Until(l.acts))
 	case l.proof != nil: // go on with it
 	case !doubted && left > 0:
 		return left, nil
@@ -191,42 +195,48 @@ func (l *link) servesPolicies(ctx context.Context) error {
 	return apierrors.NewNotFound(kindPolicy.GroupVersion().WithResource("validatingadmissionpolicies").GroupResource(), "")
 }
 
-// publish makes the cluster hold what is desired. It says whether anything was written.
-func (l *loop) publish(ctx context.Context, d Desired) (bool, error) {
+// publish makes the cluster hold what is desired. It says how long what it wrote may take to
+// act, zero if it wrote nothing.
+func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, err error) {
 	suspects := l.watch.suspects(l.records)
 	fresh := l.applied != d.Revision
 	if !fresh && len(suspects) == 0 {
-		return false, nil
+		return 0, nil
 	}
 	objects, err := d.objects(l.options().GuardCRD)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	if fresh {
 		l.applied = "" // until all of it is there
 		l.enter(Publishing, skottv1.ReasonPublishing, fmt.Sprintf("revision %q is under way", d.Revision))
+		window = proofAfterWrite
 	}
-	wrote := fresh
 	wanted := make(map[objectKey]bool, len(objects))
 	for _, u := range objects {
 		key := keyOf(u)
 		wanted[key] = true
 		changed, err := l.write(ctx, u, suspects[key])
 		if err != nil {
-			return wrote, err
+			return window, err
 		}
-		wrote = wrote || changed
+		switch {
+		case changed && (key.kind == kindPolicy.Kind || key.kind == kindBinding.Kind):
+			window = proofAfterPolicy
+		case changed:
+			window = max(window, proofAfterWrite)
+		}
 	}
 	maps.DeleteFunc(l.records, func(k objectKey, _ record) bool { return !wanted[k] })
 	maps.DeleteFunc(suspects, func(k objectKey, _ bool) bool { return wanted[k] })
 	if fresh || len(suspects) > 0 {
 		if err := prune(ctx, l.link.account.operator, l.records); err != nil {
-			return wrote, err
+			return window, err
 		}
 	}
 	if l.watch == nil { // now that the kind Guard is served
 		if l.watch, err = startWatch(ctx, l.link.account.config, l.station.wake); err != nil {
-			return wrote, err
+			return window, err
 		}
 	}
 	if fresh {
@@ -236,7 +246,7 @@ func (l *loop) publish(ctx context.Context, d Desired) (bool, error) {
 			c.Guard.Enter(time.Now(), Published, skottv1.ReasonPublished, fmt.Sprintf("revision %q is not proved yet", d.Revision))
 		})
 	}
-	return wrote, nil
+	return window, nil
 }
 
 // write applies one object unless it is there already.

@@ -168,8 +168,9 @@ func diesWhilePublishing(ctx SpecContext) {
 	declare(ctx)
 	load, guards := startCrossing(ctx), watchGuards(ctx, production, staging, shop)
 	random := newRandom()
-	for range kills {
-		killAtRandom(ctx, random, 2500*time.Millisecond)
+	for n := range kills {
+		// An API server takes from a second to ten to accept the policies, so some have to live long.
+		killAtRandom(ctx, random, time.Duration(n+1)*time.Second)
 	}
 	startOperator(ctx)
 	began := time.Now()

@@ -215,12 +215,12 @@ var _ = Describe("A fleet", func() {
 			}, true
 		})
 		engage(f, "mc", bravo.Config())
-		Eventually(func() fleet.Phase { return member(f, "mc").Self.Guard.Phase }).WithTimeout(30 * time.Second).
+		Eventually(func() fleet.Phase { return member(f, "mc").Self.Guard.Phase }).WithTimeout(45 * time.Second).
 			Should(Equal(fleet.CanaryAdmitted))
 		Expect(o.admitted).To(ContainElement("mc config"))
 		publish(f, "r3")
 		enforced(f, "r3", 15*time.Second)
-	}, SpecTimeout(time.Minute))
+	}, SpecTimeout(90*time.Second))
 
 	It("says that a server without admission policies cannot be guarded, and labels its Cluster all the same", func(ctx SpecContext) {
 		register(ctx, "legacy", legacy)
