@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -24,16 +25,25 @@ func main() {
 	budget := flag.Duration("budget", 15*time.Second, "time for the latency of each kind of object, over all servers")
 	slice := flag.Int("slice", 10, "requests to one server before the next has its turn")
 	changes := flag.Int("changes", 10, "changes of the Guard that are timed, for each size")
+	object := flag.String("object", "", "measure only the objects whose name holds this")
+	profile := flag.String("profile", "", "write CPU profiles of the server with the largest Guard to files with this prefix")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *budget, *slice, *changes); err != nil {
+	if err := run(ctx, settings{budget: *budget, slice: *slice, changes: *changes, object: *object, profile: *profile}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, budget time.Duration, slice, changes int) (err error) {
+// settings are the flags.
+type settings struct {
+	budget          time.Duration
+	slice, changes  int
+	object, profile string
+}
+
+func run(ctx context.Context, s settings) error {
 	dir, err := os.MkdirTemp("", "skott-bench-")
 	if err != nil {
 		return err
@@ -48,22 +58,28 @@ func run(ctx context.Context, budget time.Duration, slice, changes int) (err err
 	if err != nil {
 		return err
 	}
-	if err := latencies(ctx, targets, budget, slice); err != nil {
+	if err := latencies(ctx, targets, s); err != nil {
 		return err
 	}
-	return publications(ctx, targets[1:], changes)
+	return publications(ctx, targets[1:], s.changes)
 }
 
 // latencies prints a table of dry-run creates, one row for each object and server.
-func latencies(ctx context.Context, targets []*target, budget time.Duration, slice int) error {
+func latencies(ctx context.Context, targets []*target, s settings) error {
 	fmt.Println("| object | addresses | requests | p50 | p95 | p99 | p50 ratio | p95 ratio | p99 ratio |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|")
-	for _, object := range load.Objects() {
+	for i, object := range load.Objects() {
+		if !strings.Contains(object.Name, s.object) {
+			continue
+		}
+		if s.profile != "" {
+			go targets[len(targets)-1].profile(ctx, s.budget, fmt.Sprintf("%s%d.pprof", s.profile, i))
+		}
 		samples := make([][]time.Duration, len(targets))
-		for turn, end := 0, time.Now().Add(budget); time.Now().Before(end); turn++ {
+		for turn, end := 0, time.Now().Add(s.budget); time.Now().Before(end); turn++ {
 			for i := range targets {
 				at := (turn + i) % len(targets) // nobody is always first
-				for n := range slice {
+				for n := range s.slice {
 					took, err := targets[at].admitted(ctx, object)
 					if err != nil {
 						return err

@@ -42,7 +42,7 @@ type target struct {
 func start(ctx context.Context, env *testenv.Env) ([]*target, error) {
 	options := []testenv.Options{{Name: "none"}}
 	for _, size := range load.Sizes {
-		options = append(options, testenv.Options{Name: fmt.Sprintf("guarded-%d", size)})
+		options = append(options, testenv.Options{Name: fmt.Sprintf("guarded-%d", size), Flags: []string{"--profiling=true"}})
 	}
 	servers, err := env.NewServers(ctx, options...)
 	if err != nil {
@@ -215,6 +215,28 @@ func (t *target) create(ctx context.Context, object load.Object) (status int, bo
 	defer response.Body.Close() //nolint:errcheck // only read
 	body, err = io.ReadAll(response.Body)
 	return response.StatusCode, body, err
+}
+
+// profile writes a CPU profile of the server to a file.
+func (t *target) profile(ctx context.Context, d time.Duration, file string) {
+	url := fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", t.server.URL(), int(d.Seconds()))
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return
+	}
+	response, err := t.http.Do(request)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return
+	}
+	defer response.Body.Close() //nolint:errcheck // only read
+	content, err := io.ReadAll(response.Body)
+	if err == nil {
+		err = os.WriteFile(file, content, 0o600)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 }
 
 // plain is a typed object as it is applied.
