@@ -164,31 +164,31 @@ func breaks(ctx context.Context, ns, name string, ways []broken, right map[strin
 	for _, b := range ways {
 		puts(ctx, ns, name, b.data)
 		By("never reached, " + b.what)
-		becomes(ctx, mc, skottv1.ConditionReachable, metav1.ConditionFalse, b.reason, b.words...)
-		becomes(ctx, mc, skottv1.ConditionReady, metav1.ConditionFalse, b.reason)
+		becomes(ctx, mc, have(skottv1.ConditionReachable, metav1.ConditionFalse, b.reason, b.words...))
+		becomes(ctx, mc, have(skottv1.ConditionReady, metav1.ConditionFalse, b.reason))
 	}
 	puts(ctx, ns, name, right)
-	becomes(ctx, mc, skottv1.ConditionReachable, metav1.ConditionTrue, skottv1.ReasonReachable)
-	becomes(ctx, mc, skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded)
+	becomes(ctx, mc, have(skottv1.ConditionReachable, metav1.ConditionTrue, skottv1.ReasonReachable))
+	becomes(ctx, mc, have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 	generation, uid := mc.Generation, mc.UID
 	for _, b := range ways {
 		puts(ctx, ns, name, b.data)
 		By("reached before, " + b.what)
-		becomes(ctx, mc, skottv1.ConditionReachable, metav1.ConditionFalse, b.reason, b.words...)
+		becomes(ctx, mc, have(skottv1.ConditionReachable, metav1.ConditionFalse, b.reason, b.words...))
 		Expect(try(ctx, spare, service("orders.db.prod.example"))).To(refuses("D101"), "its guard stays")
 		puts(ctx, ns, name, right)
 		began := time.Now()
-		becomes(ctx, mc, skottv1.ConditionReachable, metav1.ConditionTrue, skottv1.ReasonReachable)
+		becomes(ctx, mc, have(skottv1.ConditionReachable, metav1.ConditionTrue, skottv1.ReasonReachable))
 		AddReportEntry(name+" recovered from: "+b.what, time.Since(began).String())
 	}
-	becomes(ctx, mc, skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded)
+	becomes(ctx, mc, have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 	Expect(mc.Generation).To(Equal(generation), "it was not edited")
 	Expect(mc.UID).To(Equal(uid))
 	Expect(others()).To(BeEmpty(), "the others are unaffected")
 	for _, name := range []string{"ops", "production", "staging"} {
-		becomes(ctx, management(name), skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded)
+		becomes(ctx, management(name), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 	}
-	becomes(ctx, dataBoundary("customer-data"), skottv1.ConditionEnforced, metav1.ConditionTrue, skottv1.ReasonEnforced)
+	becomes(ctx, dataBoundary("customer-data"), have(skottv1.ConditionEnforced, metav1.ConditionTrue, skottv1.ReasonEnforced))
 }
 
 func saysWhyUnreachable(ctx SpecContext) {
@@ -199,7 +199,7 @@ func saysWhyUnreachable(ctx SpecContext) {
 
 	By("naming a Secret that config/rbac does not let the operator read")
 	Expect(ops.ApplyYAML(ctx, []byte(strings.Replace(managementCluster("elsewhere", "staging"), "namespace: skott-system", "namespace: default", 1)))).To(Succeed())
-	becomes(ctx, management("elsewhere"), skottv1.ConditionReachable, metav1.ConditionFalse, skottv1.ReasonForbidden, "default/elsewhere")
+	becomes(ctx, management("elsewhere"), have(skottv1.ConditionReachable, metav1.ConditionFalse, skottv1.ReasonForbidden, "default/elsewhere"))
 	remove(ctx, management("elsewhere"))
 }
 
@@ -253,8 +253,8 @@ func namesTheFirst(ctx SpecContext) {
 	writeSecret(ctx, system, "impostor", map[string][]byte{"value": staging.Kubeconfig()})
 	Expect(ops.ApplyYAML(ctx, []byte(managementCluster("staging-again", "staging")+"---"+managementCluster("impostor", "production")))).To(Succeed())
 	for _, name := range []string{"staging-again", "impostor"} {
-		becomes(ctx, management(name), skottv1.ConditionReachable, metav1.ConditionFalse, skottv1.ReasonDuplicateAPIServer, `"staging"`)
-		becomes(ctx, management(name), skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonDuplicateAPIServer)
+		becomes(ctx, management(name), have(skottv1.ConditionReachable, metav1.ConditionFalse, skottv1.ReasonDuplicateAPIServer, `"staging"`))
+		becomes(ctx, management(name), have(skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonDuplicateAPIServer))
 	}
 	Consistently(func(g Gomega) {
 		mc := management("staging")
@@ -286,8 +286,8 @@ func remembersDeleted(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 
 	remove(ctx, management("production"))
-	becomes(ctx, environment("production"), skottv1.ConditionComplete, metav1.ConditionFalse, skottv1.ReasonNoManagementCluster)
-	becomes(ctx, environment("production"), skottv1.ConditionDatacentersCovered, metav1.ConditionFalse, skottv1.ReasonDatacenterMissing, "sto2")
+	becomes(ctx, environment("production"), have(skottv1.ConditionComplete, metav1.ConditionFalse, skottv1.ReasonNoManagementCluster))
+	becomes(ctx, environment("production"), have(skottv1.ConditionDatacentersCovered, metav1.ConditionFalse, skottv1.ReasonDatacenterMissing, "sto2"))
 	after, err := guardOf(ctx, production)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(after.Spec).To(Equal(before.Spec), "the guard stays")
@@ -305,7 +305,7 @@ spec: {infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: Real
 
 	By("creating it again")
 	Expect(ops.ApplyYAML(ctx, []byte(managementCluster("production", "production")))).To(Succeed())
-	becomes(ctx, management("production"), skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded)
+	becomes(ctx, management("production"), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 	settled(ctx)
 }
 
@@ -316,8 +316,8 @@ func waitsForKubeconfig(ctx SpecContext) {
 		HaveKeyWithValue(skottv1.LabelDatacenter, "sto2"), HaveKeyWithValue(skottv1.LabelManagementCluster, "staging"),
 		HaveKeyWithValue(skottv1.LabelGuarded, "false")))
 	mc := management("staging")
-	becomes(ctx, mc, skottv1.ConditionGuarded, metav1.ConditionFalse, skottv1.ReasonNotGuarded, "platform/young", "WaitingForKubeconfig")
-	becomes(ctx, mc, skottv1.ConditionReady, metav1.ConditionTrue, skottv1.ReasonReady)
+	becomes(ctx, mc, have(skottv1.ConditionGuarded, metav1.ConditionFalse, skottv1.ReasonNotGuarded, "platform/young", "WaitingForKubeconfig"))
+	becomes(ctx, mc, have(skottv1.ConditionReady, metav1.ConditionTrue, skottv1.ReasonReady))
 	Expect(*mc.Status.WorkloadClusters.Total).To(BeNumerically("==", 2))
 
 	began := time.Now()
@@ -326,6 +326,6 @@ func waitsForKubeconfig(ctx SpecContext) {
 		Should(HaveKeyWithValue(skottv1.LabelGuarded, "true"))
 	AddReportEntry("guarded after its kubeconfig came", time.Since(began).String())
 	Expect(try(ctx, spare, service("orders.db.prod.example"))).To(refuses("D101"))
-	becomes(ctx, mc, skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded)
+	becomes(ctx, mc, have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 	Expect(staging.UnregisterWorkload(ctx, "platform", "young")).To(Succeed())
 }

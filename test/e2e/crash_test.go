@@ -227,7 +227,7 @@ func metricsOf(o *testenv.Operator) string {
 	if err != nil {
 		return ""
 	}
-	defer response.Body.Close() //nolint:errcheck // only read
+	defer response.Body.Close()
 	body, _ := io.ReadAll(response.Body)
 	return string(body)
 }

@@ -34,7 +34,7 @@ func refusedRequests() []string {
 	GinkgoHelper()
 	file, err := os.Open(ops.AuditLog())
 	Expect(err).NotTo(HaveOccurred())
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	found := map[string]bool{}
 	for lines := bufio.NewReader(file); ; {
 		line, err := lines.ReadBytes('\n')

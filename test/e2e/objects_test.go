@@ -48,7 +48,7 @@ spec: {action: Deny, from: {environments: [testing]}, to: {environments: [stagin
 
 	Expect(hub.Delete(ctx, environment("testing"))).To(Succeed())
 	e := environment("testing")
-	becomes(ctx, e, skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonInUse, "DataLocation testing-data", "DataBoundary names-testing")
+	becomes(ctx, e, have(skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonInUse, "DataLocation testing-data", "DataBoundary names-testing"))
 	Expect(try(ctx, shop, service("orders.db.testing.example"))).To(refuses("D101"))
 
 	By("taking away one user after the other")
@@ -63,7 +63,7 @@ spec: {action: Deny, from: {environments: [testing]}, to: {environments: [stagin
 
 	By("naming every user of an Environment that clusters are of")
 	Expect(hub.Delete(ctx, environment("staging"))).To(Succeed())
-	becomes(ctx, environment("staging"), skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonInUse, "ManagementCluster staging")
+	becomes(ctx, environment("staging"), have(skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonInUse, "ManagementCluster staging"))
 	Expect(try(ctx, shop, service("orders.db.prod.example"))).To(refuses("D101", `Environment "staging"`))
 	restoreStaging(ctx)
 }
@@ -81,19 +81,19 @@ func restoreStaging(ctx context.Context) {
 
 func guardsContested(ctx SpecContext) {
 	Expect(ops.ApplyYAML(ctx, []byte(location("staging-claim", "staging", "Bucket", "https://S3.sto2.example:443/prod-backups/")))).To(Succeed())
-	becomes(ctx, dataLocation("staging-claim"), skottv1.ConditionContested, metav1.ConditionTrue, skottv1.ReasonContested, "prod-backups", "also of production")
-	becomes(ctx, dataLocation("production-data"), skottv1.ConditionContested, metav1.ConditionTrue, skottv1.ReasonContested, "prod-backups", "also of staging")
+	becomes(ctx, dataLocation("staging-claim"), have(skottv1.ConditionContested, metav1.ConditionTrue, skottv1.ReasonContested, "prod-backups", "also of production"))
+	becomes(ctx, dataLocation("production-data"), have(skottv1.ConditionContested, metav1.ConditionTrue, skottv1.ReasonContested, "prod-backups", "also of staging"))
 	for _, name := range []string{"production", "staging"} {
-		becomes(ctx, environment(name), skottv1.ConditionSeparated, metav1.ConditionFalse, skottv1.ReasonContestedAddresses, "s3.sto2.example/prod-backups")
+		becomes(ctx, environment(name), have(skottv1.ConditionSeparated, metav1.ConditionFalse, skottv1.ReasonContestedAddresses, "s3.sto2.example/prod-backups"))
 	}
-	becomes(ctx, dataBoundary("customer-data"), skottv1.ConditionNoViolations, metav1.ConditionFalse, skottv1.ReasonViolations, "s3.sto2.example/prod-backups")
-	becomes(ctx, dataBoundary("customer-data"), skottv1.ConditionEnforced, metav1.ConditionTrue, skottv1.ReasonEnforced)
+	becomes(ctx, dataBoundary("customer-data"), have(skottv1.ConditionNoViolations, metav1.ConditionFalse, skottv1.ReasonViolations, "s3.sto2.example/prod-backups"))
+	becomes(ctx, dataBoundary("customer-data"), have(skottv1.ConditionEnforced, metav1.ConditionTrue, skottv1.ReasonEnforced))
 	Expect(try(ctx, shop, bucket("default", "prod-backups"))).To(refuses("D102"))
 	Expect(try(ctx, production, bucket("default", "prod-backups"))).To(Succeed())
 
 	remove(ctx, dataLocation("staging-claim"))
-	becomes(ctx, dataLocation("production-data"), skottv1.ConditionContested, metav1.ConditionFalse, skottv1.ReasonNotContested)
-	becomes(ctx, environment("staging"), skottv1.ConditionSeparated, metav1.ConditionTrue, skottv1.ReasonSeparated)
+	becomes(ctx, dataLocation("production-data"), have(skottv1.ConditionContested, metav1.ConditionFalse, skottv1.ReasonNotContested))
+	becomes(ctx, environment("staging"), have(skottv1.ConditionSeparated, metav1.ConditionTrue, skottv1.ReasonSeparated))
 }
 
 func saysNothingSelected(ctx SpecContext) {
@@ -108,14 +108,14 @@ kind: DataBoundary
 metadata: {name: to-nothing}
 spec: {action: Deny, to: {selector: {matchLabels: {tier: none}}}}
 `))).To(Succeed())
-	becomes(ctx, dataBoundary("from-nothing"), skottv1.ConditionPublished, metav1.ConditionFalse, skottv1.ReasonNothingSelected, "spec.from")
-	becomes(ctx, dataBoundary("to-nothing"), skottv1.ConditionPublished, metav1.ConditionFalse, skottv1.ReasonNothingSelected, "spec.to")
-	becomes(ctx, dataBoundary("to-nothing"), skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonNothingSelected, "spec.to")
-	becomes(ctx, dataBoundary("customer-data"), skottv1.ConditionReady, metav1.ConditionTrue, skottv1.ReasonReady)
+	becomes(ctx, dataBoundary("from-nothing"), have(skottv1.ConditionPublished, metav1.ConditionFalse, skottv1.ReasonNothingSelected, "spec.from"))
+	becomes(ctx, dataBoundary("to-nothing"), have(skottv1.ConditionPublished, metav1.ConditionFalse, skottv1.ReasonNothingSelected, "spec.to"))
+	becomes(ctx, dataBoundary("to-nothing"), have(skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonNothingSelected, "spec.to"))
+	becomes(ctx, dataBoundary("customer-data"), have(skottv1.ConditionReady, metav1.ConditionTrue, skottv1.ReasonReady))
 
 	By("selecting an Environment by labelling it")
 	Expect(hub.Patch(ctx, environment("staging"), client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"tier":"none"}}}`)))).To(Succeed())
-	becomes(ctx, dataBoundary("to-nothing"), skottv1.ConditionReady, metav1.ConditionTrue, skottv1.ReasonReady)
+	becomes(ctx, dataBoundary("to-nothing"), have(skottv1.ConditionReady, metav1.ConditionTrue, skottv1.ReasonReady))
 	Expect(hub.Patch(ctx, environment("staging"), client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"tier":null}}}`)))).To(Succeed())
 	remove(ctx, dataBoundary("from-nothing"), dataBoundary("to-nothing"))
 }
@@ -123,7 +123,7 @@ spec: {action: Deny, to: {selector: {matchLabels: {tier: none}}}}
 func withdrawsSlowly(ctx SpecContext) {
 	Expect(hub.Delete(ctx, dataBoundary("customer-data"))).To(Succeed())
 	b := dataBoundary("customer-data")
-	becomes(ctx, b, skottv1.ConditionPublished, metav1.ConditionFalse, skottv1.ReasonBeingRemoved)
+	becomes(ctx, b, have(skottv1.ConditionPublished, metav1.ConditionFalse, skottv1.ReasonBeingRemoved))
 	ends := b.DeletionTimestamp.Add(boundaryGrace)
 	Expect(meta.FindStatusCondition(b.Status.Conditions, skottv1.ConditionPublished).Message).
 		To(ContainSubstring(ends.UTC().Format(time.RFC3339)), "until when it acts")
@@ -161,7 +161,7 @@ func withdrawsSlowly(ctx SpecContext) {
 	Expect(err).To(refuses("D501"))
 	_, err = env.Kubectl(ctx, staging, "label", "--overwrite", "--namespace=platform", "clusters.cluster.x-k8s.io", "shop", "skott.dev/datacenter=osl2")
 	Expect(err).To(refuses("D503"))
-	becomes(ctx, management("staging"), skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded)
+	becomes(ctx, management("staging"), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 
 	Expect(ops.ApplyYAML(ctx, []byte(boundary))).To(Succeed())
 	eventually(ctx, shop, bucket("default", "prod-backups"), refuses("D102"))
@@ -177,9 +177,9 @@ spec: {stage: testing}
 	writeSecret(ctx, system, "spare", map[string][]byte{"value": spare.Kubeconfig()})
 	Expect(ops.ApplyYAML(ctx, []byte(sealed+"---"+managementCluster("spare", "testing")+"---"+
 		location("testing-data", "testing", "Host", "*.db.testing.example")))).To(Succeed())
-	becomes(ctx, management("spare"), skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded)
+	becomes(ctx, management("spare"), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 	// It runs no Cluster API, which is a reason not to be Ready, and none not to be guarded.
-	becomes(ctx, management("spare"), skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonClusterAPINotServed)
+	becomes(ctx, management("spare"), have(skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonClusterAPINotServed))
 	eventually(ctx, spare, service("orders.db.prod.example"), refuses("D101"))
 	Expect(try(ctx, shop, service("orders.db.testing.example"))).To(Succeed())
 

@@ -202,12 +202,12 @@ func containsAll(text string, words []string) bool {
 	return true
 }
 
-// becomes waits until a condition of an object in the Ops Cluster is as given.
-func becomes(ctx context.Context, o conditioned, kind string, state metav1.ConditionStatus, reason string, words ...string) {
+// becomes waits until an object in the Ops Cluster is as given.
+func becomes(ctx context.Context, o conditioned, as OmegaMatcher) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
 		g.Expect(hub.Get(ctx, client.ObjectKeyFromObject(o), o)).To(Succeed())
-		g.Expect(o).To(have(kind, state, reason, words...))
+		g.Expect(o).To(as)
 	}).WithContext(ctx).WithTimeout(30 * time.Second).WithPolling(50 * time.Millisecond).Should(Succeed())
 }
 

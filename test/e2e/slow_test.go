@@ -99,16 +99,16 @@ func isLateInOnePlace(ctx SpecContext) {
 		AddReportEntry("beside an API server that is "+round.name+", an address acts elsewhere after", prompt.String())
 		if round.name == "overloaded" {
 			Expect(try(ctx, spare, service(round.name+".sto2.example"))).To(Succeed(), "there the address is late")
-			becomes(ctx, dataBoundary("customer-data"), skottv1.ConditionPublished, metav1.ConditionFalse, skottv1.ReasonPublishing, "platform/far")
+			becomes(ctx, dataBoundary("customer-data"), have(skottv1.ConditionPublished, metav1.ConditionFalse, skottv1.ReasonPublishing, "platform/far"))
 		}
-		becomes(ctx, management("staging"), skottv1.ConditionGuarded, metav1.ConditionFalse, skottv1.ReasonNotGuarded, "platform/far")
-		becomes(ctx, management("production"), skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded)
+		becomes(ctx, management("staging"), have(skottv1.ConditionGuarded, metav1.ConditionFalse, skottv1.ReasonNotGuarded, "platform/far"))
+		becomes(ctx, management("production"), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 		Expect(try(ctx, spare, service("orders.db.prod.example"))).To(refuses("D101"), "what it holds acts at its usual speed")
 
 		round.calm()
 		began = time.Now()
 		eventually(ctx, spare, service(round.name+".sto2.example"), refuses("D101"))
-		becomes(ctx, management("staging"), skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded)
+		becomes(ctx, management("staging"), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 		AddReportEntry("after it was "+round.name+" it was proved again within", time.Since(began).String())
 	}
 	Expect(between.turned.Load()).NotTo(BeZero())
