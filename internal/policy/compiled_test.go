@@ -16,6 +16,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/cel"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/matchconditions"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/cel/environment"
@@ -57,8 +58,21 @@ func compile(t testing.TB, family flow.Family) compiled {
 	for _, err := range append(condition.CompilationErrors(), message.CompilationErrors()...) {
 		t.Fatal(err)
 	}
+	options.HasAuthorizer = true
+	var matcher matchconditions.Matcher
+	if len(p.Spec.MatchConditions) > 0 {
+		var matches []cel.ExpressionAccessor
+		for i := range p.Spec.MatchConditions {
+			matches = append(matches, (*matchconditions.MatchCondition)(&p.Spec.MatchConditions[i]))
+		}
+		match := compiler.CompileCondition(matches, options, environment.StoredExpressions)
+		for _, err := range match.CompilationErrors() {
+			t.Fatal(err)
+		}
+		matcher = matchconditions.NewMatcher(match, p.Spec.FailurePolicy, "policy", "validate", p.Name)
+	}
 	none := compiler.CompileCondition(nil, options, environment.StoredExpressions)
-	return compiled{compiler: compiler, validator: validating.NewValidator(condition, nil, none, message, p.Spec.FailurePolicy, nil)}
+	return compiled{compiler: compiler, validator: validating.NewValidator(condition, matcher, none, message, p.Spec.FailurePolicy, nil)}
 }
 
 // request is a creation, as the API server hands it to its policies.
@@ -82,7 +96,9 @@ func params(t testing.TB, g *skottv1.Guard) *unstructured.Unstructured {
 var namespace = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
 
 // familyOf is the family of a resource.
-func familyOf(object load.Object) flow.Family { return flow.Lookup(object.Group, object.Resource).Family }
+func familyOf(object load.Object) flow.Family {
+	return flow.Lookup(object.Group, object.Resource).Family
+}
 
 // BenchmarkPolicies measures the compiled policies in the API server's evaluator, without
 // the requests around them.

@@ -49,12 +49,25 @@ func celMap(base string, steps []flow.Step) string {
 }
 
 // each walks the values of a field and joins what leaf makes of them, line by line. leaf
-// gets the CEL of a list with the one value if it is a string, the CEL of its path as it is
-// shown, and the CEL of the innermost element.
+// gets the CEL of the value, which may be of any type, the CEL of its path as it is shown,
+// and the CEL of the innermost element.
 type each struct {
 	leaf func(value, path, element string) string
 	join string // how lines are put together: ".join('\n')" or ".sum()"
-	drop string // what is no line: "”" or "0"
+	drop string // what is no line: two quotes; nothing where it does no harm
+}
+
+// stringOf is a list of the one value if it is a string that says something.
+func stringOf(value string) string {
+	return "[" + value + "].filter(v, type(v) == string && v != '')"
+}
+
+// together joins the lines of a list.
+func (w each) together(list string) string {
+	if w.drop != "" {
+		list += ".filter(x, x != " + w.drop + ")"
+	}
+	return list + w.join
 }
 
 func (w each) field(k *flow.Kind, f *flow.Field) string {
@@ -68,7 +81,7 @@ func (w each) field(k *flow.Kind, f *flow.Field) string {
 func (w each) steps(base, element string, steps []flow.Step, path string, depth int) string {
 	n := walks(steps)
 	if n < 0 {
-		return w.leaf("["+celField(base, steps)+".orValue('')].filter(v, type(v) == string && v != '')", path+" + "+quote(shown(steps, path)), element)
+		return w.leaf(celField(base, steps)+".orValue('')", path+" + "+quote(shown(steps, path)), element)
 	}
 	prefix, s, rest := steps[:n+1], steps[n], steps[n+1:]
 	at := path + " + " + quote(shown(prefix, path))
@@ -76,16 +89,15 @@ func (w each) steps(base, element string, steps []flow.Step, path string, depth 
 	if s.Map {
 		m := fmt.Sprintf("m%d", depth)
 		key := at + ` + '["' + ` + celClean(item) + ` + '"]'`
-		inner := w.leaf("["+m+"["+item+"]].filter(v, type(v) == string && v != '')", key, element)
-		return bind(m, celMap(base, prefix), m+".map("+item+", "+inner+").filter(x, x != "+w.drop+")"+w.join)
+		inner := w.leaf(m+"["+item+"]", key, element)
+		return bind(m, celMap(base, prefix), w.together(m+".map("+item+", "+inner+")"))
 	}
 	at += w.bracket(s, item)
 	if len(rest) == 0 {
-		inner := w.leaf("["+item+"].filter(v, type(v) == string && v != '')", at, element)
-		return celList(base, prefix) + ".map(" + item + ", " + inner + ").filter(x, x != " + w.drop + ")" + w.join
+		return w.together(celList(base, prefix) + ".map(" + item + ", " + w.leaf(item, at, element) + ")")
 	}
 	inner := w.steps(item, item, rest, at, depth+1)
-	return celList(base, prefix) + ".filter(" + item + ", type(" + item + ") == map).map(" + item + ", " + inner + ").filter(x, x != " + w.drop + ")" + w.join
+	return w.together(celList(base, prefix) + ".filter(" + item + ", type(" + item + ") == map).map(" + item + ", " + inner + ")")
 }
 
 // bracket is the CEL that shows which element of a list is meant.
@@ -225,6 +237,7 @@ func celJoin(f *flow.Field, with func(int) string) string {
 // exactRows are the rows of a field that is not free text, line by line.
 func exactRows(k *flow.Kind, f *flow.Field) string {
 	w := each{join: `.join('\n')`, drop: "''", leaf: func(value, path, element string) string {
+		value = stringOf(value)
 		with := func(i int) string {
 			steps, relative := f.WithSteps(i)
 			switch {
@@ -255,20 +268,26 @@ func exactRows(k *flow.Kind, f *flow.Field) string {
 // textRows are the rows of a field of free text: its tokens whose host somebody owns.
 func textRows(k *flow.Kind, f *flow.Field) string {
 	w := each{join: `.join('\n')`, drop: "''", leaf: func(value, path, _ string) string {
-		return value + ".map(v, v.lowerAscii().findAll(" + quote(address.TokenPattern) + ").filter(t, [t.find(" + quote(address.HeadPattern) + ")].exists(h, " + celSuspect + "))" +
+		return stringOf(value) + ".map(v, v.lowerAscii().findAll(" + quote(address.TokenPattern) + ").filter(t, [t.find(" + quote(address.HeadPattern) + ")].exists(h, " + celSuspect + "))" +
 			".map(v, " + path + " + " + quote(meta(f)) + " + " + columns(f, nil) + ").join('\\n')).join('\\n')"
 	}}
 	return w.field(k, f)
 }
 
-// textOf is the free text of a field, line by line; sizeOf counts its characters.
+// textOf is the free text of a field, line by line; sizeOf counts its characters. They are
+// evaluated for every object, twice, so they ask for each value once more instead of binding
+// it to a name, which costs more.
 func textOf(k *flow.Kind, f *flow.Field) string {
-	w := each{join: `.join('\n')`, drop: "''", leaf: func(value, _, _ string) string { return value + ".join('\\n')" }}
+	w := each{join: `.join('\n')`, leaf: func(value, _, _ string) string {
+		return "(type(" + value + ") == string ? " + value + " : '')"
+	}}
 	return w.field(k, f)
 }
 
 func sizeOf(k *flow.Kind, f *flow.Field) string {
-	w := each{join: ".sum()", drop: "0", leaf: func(value, _, _ string) string { return value + ".map(v, size(v)).sum()" }}
+	w := each{join: ".sum()", leaf: func(value, _, _ string) string {
+		return "(type(" + value + ") == string ? size(" + value + ") : 0)"
+	}}
 	return w.field(k, f)
 }
 
@@ -278,8 +297,8 @@ func lengthOf(k *flow.Kind, f *flow.Field) string {
 	short := func(v string) string {
 		return fmt.Sprintf("(size(%[1]s) > %[2]d ? 0 : size(%[1]s))", v, address.MaxLength)
 	}
-	w := each{join: ".sum()", drop: "0", leaf: func(value, _, element string) string {
-		sum := value + ".map(v, " + short("v") + ").sum()"
+	w := each{join: ".sum()", leaf: func(value, _, element string) string {
+		sum := stringOf(value) + ".map(v, " + short("v") + ").sum()"
 		for i := range f.With {
 			if steps, relative := f.WithSteps(i); relative {
 				sum += " + " + bind("x", "dyn("+celField(element, steps)+".orValue(''))", "type(x) == string ? "+short("x")+" : 0")
