@@ -247,6 +247,37 @@ func looksLikeIP(s string) bool {
 	return separated
 }
 
+// Root names what an address of the book belongs together with: the least specific address
+// that holds it and is not shared. Addresses with different roots never hold the same key,
+// nor have the same parent, except that a shared address may hold both.
+func (b *Book) Root(a Address) string {
+	key := a.Key()
+	host := headOf(key)
+	switch {
+	case a.kind == CIDR, len(b.PrefixLengths) > 0 && looksLikeIP(host):
+		return networks
+	case strings.HasPrefix(key, "*."):
+		host = key[1:]
+	}
+	for _, n := range slices.Backward(b.SuffixLabels) {
+		if suffix, ok := lastLabels(host, int(n)); ok && b.Addresses["*."+suffix] != "" {
+			return "*." + suffix
+		}
+	}
+	if b.Addresses[host] != "" {
+		return host
+	}
+	for i := 1; ; i++ {
+		prefix := firstSegments(key, i)
+		if prefix == key || b.Addresses[prefix] != "" || b.Parents[prefix] != "" {
+			return prefix
+		}
+	}
+}
+
+// networks is the root of every network, and of what stands at an IP.
+const networks = "networks"
+
 // Parent finds the owner of something that lies below key.
 func (b *Book) Parent(key string) (Match, bool) {
 	place, ok := b.Parents[key]

@@ -379,8 +379,8 @@ var celKeyed = fmt.Sprintf("variables.refs == '' || size(variables.refs) > %d ||
 
 // celOwned appends the most specific address that holds the key, and its owner, and drops
 // what nobody owns.
-var celOwned = fmt.Sprintf("variables.keyed.map(r, [r[%d]].map(k, r + ["+celMatches+"].map(c, size(c) > 0 ? [c[0], params.spec.addresses[c[0]]] : "+
-	"r[%d] == '"+flagBucket+"' && k in params.spec.parents ? [k, params.spec.parents[k]] : [dyn(''), dyn('')])[0])[0]).filter(r, r[%d] != '')", colKey, colFlag, colOwner)
+var celOwned = fmt.Sprintf("variables.keyed.map(r, [r[%[1]d]].map(k, r + ["+celMatches+"].map(c, r[%[2]d] == '"+flagBucket+"' && k in params.spec.parents && (size(c) == 0 || c[0] != k && params.spec.addresses[c[0]] == '') ? [k, params.spec.parents[k]] : "+
+	"size(c) > 0 ? [c[0], params.spec.addresses[c[0]]] : [dyn(''), dyn('')])[0])[0]).filter(r, r[%[3]d] != '')", colKey, colFlag, colOwner)
 
 // celCrossings turns the rows that have an owner into the references that a boundary
 // forbids: boundary, code and sentence, one a line.

@@ -173,7 +173,7 @@ func (e *Evaluator) destination(ref *flow.Reference) string {
 // judge appends a violation if the address with this key may not be named by ref here.
 func (e *Evaluator) judge(out []Violation, ref *flow.Reference, key, here, there string) []Violation {
 	m, ok := e.book.Owner(key, e.spec.Cluster.Datacenter)
-	if !ok && (ref.Field.Type == address.Bucket) {
+	if ref.Field.Type == address.Bucket && (!ok || m.Place == "" && m.Address != key) {
 		m, ok = e.book.Parent(key)
 	}
 	if !ok || m.Place == "" {

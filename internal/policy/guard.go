@@ -19,10 +19,6 @@ import (
 	"github.com/skott-dev/skott/internal/address"
 )
 
-// maxGuardBytes is how large the address maps of one Guard may grow before it is split:
-// etcd takes no more than 1.5 MiB.
-const maxGuardBytes = 1 << 20
-
 // Snapshot is everything that decides: what people wrote, and what the fleet observed. It
 // must not be changed after it was given to New.
 type Snapshot struct {
@@ -263,40 +259,6 @@ func (p *Policy) Addresses(place string) int {
 		}
 	}
 	return n
-}
-
-// split cuts the book into parts that each fit one object. Addresses of one domain stay
-// together, so that the most specific of them wins in whatever part it is.
-func split(entries []address.Entry) []*address.Book {
-	groups, sizes := map[string][]address.Entry{}, map[string]int{}
-	for _, e := range entries {
-		key := domainOf(e.Address.Key())
-		groups[key] = append(groups[key], e)
-		// Text and place stand in Addresses, the head in Hosts, and the text above in Parents.
-		sizes[key] += 3*len(e.Address.String()) + 2*len(e.Place) + 32
-	}
-	var parts []*address.Book
-	var current []address.Entry
-	size := 0
-	for _, key := range slices.Sorted(maps.Keys(groups)) {
-		if size > 0 && size+sizes[key] > maxGuardBytes {
-			parts = append(parts, address.NewBook(current))
-			current, size = nil, 0
-		}
-		current, size = append(current, groups[key]...), size+sizes[key]
-	}
-	return append(parts, address.NewBook(current))
-}
-
-// domainOf is the last two labels of an address's host, or its first segment.
-func domainOf(text string) string {
-	head, _, _ := strings.Cut(strings.TrimPrefix(text, "*."), "/")
-	head, _, _ = strings.Cut(head, ":")
-	labels := strings.Split(head, ".")
-	if len(labels) > 2 {
-		labels = labels[len(labels)-2:]
-	}
-	return strings.Join(labels, ".")
 }
 
 // GuardedCluster describes a cluster of an Environment as its Guard does.

@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/address"
+	"github.com/skott-dev/skott/internal/flow"
+)
+
+func environment(name string, stage skottv1.Stage, class skottv1.Class) skottv1.Environment {
+	return skottv1.Environment{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"team": name}},
+		Spec:       skottv1.EnvironmentSpec{Stage: stage, Class: class},
+	}
+}
+
+var environments = []skottv1.Environment{
+	environment("production", skottv1.StageProduction, ""),
+	environment("restore", "testing", skottv1.ClassProduction),
+	environment("staging", skottv1.StageStaging, ""),
+	environment("testing", "testing", ""),
+}
+
+func boundary(name string, action skottv1.Action, from, to *skottv1.EnvironmentSelector) skottv1.DataBoundary {
+	return skottv1.DataBoundary{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: skottv1.DataBoundarySpec{BoundaryRule: skottv1.BoundaryRule{From: from, To: to, Action: action}}}
+}
+
+func names(environments ...string) *skottv1.EnvironmentSelector {
+	return &skottv1.EnvironmentSelector{Environments: environments}
+}
+
+func labelled(team string) *skottv1.EnvironmentSelector {
+	return &skottv1.EnvironmentSelector{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": team}}}
+}
+
+// pairs are the crossings of an action as "from>to=boundary", sorted.
+func pairs(p *Policy, action skottv1.Action) []string {
+	var out []string
+	for from, to := range p.crossings[action] {
+		for place, name := range to {
+			out = append(out, from+">"+place+"="+name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestBoundaries(t *testing.T) {
+	byDefault := []string{
+		"@ops>@unassigned=b", "@ops>staging=b", "@ops>testing=b", "@unassigned>staging=b", "@unassigned>testing=b",
+		"production>@unassigned=b", "production>staging=b", "production>testing=b", "restore>@unassigned=b", "restore>staging=b", "restore>testing=b",
+	}
+	for name, c := range map[string]struct {
+		reason     string
+		boundaries []skottv1.DataBoundary
+		deny, warn []string
+	}{
+		"None":    {reason: "no boundary forbids nothing"},
+		"Default": {"production to all others, with what has no Environment", []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, nil, nil)}, byDefault, nil},
+		"Classes": {
+			"the same in words", []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny,
+				&skottv1.EnvironmentSelector{Classes: []skottv1.Class{skottv1.ClassProduction}}, &skottv1.EnvironmentSelector{Classes: []skottv1.Class{skottv1.ClassNonProduction}})}, byDefault, nil,
+		},
+		"Names":    {"named ones only", []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, names("production"), names("staging", "gone"))}, []string{"production>staging=b"}, nil},
+		"Selector": {"by label", []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, labelled("staging"), names("testing"))}, []string{"staging>testing=b"}, nil},
+		"Itself":   {"a place may reach itself", []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, names("staging"), names("staging"))}, nil, nil},
+		"Nothing":  {"what selects nothing forbids nothing", []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, names("gone"), nil)}, nil, nil},
+		"InvalidSelector": {"a selector that does not parse selects nothing", []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny,
+			&skottv1.EnvironmentSelector{Selector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "?"}}}}, nil)}, nil, nil},
+		"Strictest": {
+			"of two for one pair, the stricter action has it", []skottv1.DataBoundary{
+				boundary("a", skottv1.ActionWarn, names("production"), names("staging", "testing")), boundary("b", skottv1.ActionDeny, names("production"), names("staging")),
+			}, []string{"production>staging=b"}, []string{"production>testing=a"},
+		},
+		"FirstByName": {
+			"of two alike, the first by name", []skottv1.DataBoundary{
+				boundary("b", skottv1.ActionDeny, names("production"), names("staging")), boundary("a", skottv1.ActionDeny, names("production"), names("staging", "testing")),
+			}, []string{"production>staging=a", "production>testing=a"}, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := New(Snapshot{Environments: environments, Boundaries: c.boundaries})
+			if diff := cmp.Diff(c.deny, pairs(p, skottv1.ActionDeny)); diff != "" {
+				t.Errorf("%s: Deny (-want +got):\n%s", c.reason, diff)
+			}
+			if diff := cmp.Diff(c.warn, pairs(p, skottv1.ActionWarn)); diff != "" {
+				t.Errorf("%s: Warn (-want +got):\n%s", c.reason, diff)
+			}
+		})
+	}
+}
+
+func TestSelects(t *testing.T) {
+	p := New(Snapshot{Environments: environments, Boundaries: []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, nil, names("testing", "staging", "gone"))}})
+	want := Selection{From: []string{"production", "restore"}, To: []string{"staging", "testing"}}
+	if diff := cmp.Diff(want, p.Selects("b")); diff != "" || !p.Knows("b") || p.Knows("c") {
+		t.Errorf("Selects (-want +got):\n%s", diff)
+	}
+}
+
+func location(name, environment string, shared bool, addresses ...string) skottv1.DataLocation {
+	d := skottv1.DataLocation{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: skottv1.DataLocationSpec{EnvironmentRef: skottv1.EnvironmentReference{Name: environment}}}
+	if shared {
+		d.Spec.Shared = &shared
+	}
+	for _, a := range addresses {
+		kind, value, _ := strings.Cut(a, " ")
+		d.Spec.Addresses = append(d.Spec.Addresses, skottv1.Address{Type: skottv1.AddressType(kind), Value: value})
+	}
+	return d
+}
+
+func TestLocations(t *testing.T) {
+	p := New(Snapshot{
+		Environments: environments,
+		Locations: []skottv1.DataLocation{
+			location("s", "staging", false, "Host db.example", "Host api.example", "Host own.example"),
+			location("p", "production", false, "Host DB.example.", "ClusterEndpoint https://api.example", "Host prod"),
+			location("x", "gone", false, "Host lost.example"),
+			location("t", "testing", true, "Host own.example"),
+		},
+		Clusters: []Member{{Place: "production", Namespace: "ns", Name: "c", Endpoint: "c.example:6443"}, {Place: skottv1.PlaceOps, Endpoint: "ops.example:443"}, {Place: "staging", Endpoint: "::"}},
+	})
+	want := map[string]string{
+		"db.example": "production", "api.example": "production", "own.example": "", "lost.example": skottv1.PlaceUnassigned,
+		"cluster/ns/c": "production", "c.example:6443": "production", "ops.example": skottv1.PlaceOps,
+	}
+	if diff := cmp.Diff(want, p.parts[0].Addresses); diff != "" {
+		t.Errorf("addresses (-want +got):\n%s", diff)
+	}
+	contested := map[string][]string{"db.example": {"production", "staging"}, "api.example": {"production", "staging"}}
+	if diff := cmp.Diff(contested, p.Contested()); diff != "" {
+		t.Errorf("Contested (-want +got):\n%s", diff)
+	}
+	rejected := p.Rejected()
+	if len(rejected) != 1 || !errors.Is(rejected[0], address.ErrInvalid) || !strings.HasPrefix(rejected[0].Error(), `DataLocation "p": spec.addresses[2].value: `) {
+		t.Errorf("Rejected = %v", rejected)
+	}
+	if n := p.Addresses("staging"); n != 3 {
+		t.Errorf("Addresses(staging) = %d, want 3: contested ones count for both", n)
+	}
+}
+
+func cluster(environment string) skottv1.GuardedCluster {
+	return skottv1.GuardedCluster{Name: "ns/c", ManagementCluster: "mc", Role: "Workload", Environment: environment, Datacenter: "sto2"}
+}
+
+func TestGuardedCluster(t *testing.T) {
+	p := New(Snapshot{Environments: environments})
+	for name, c := range map[string]struct {
+		given       skottv1.GuardedCluster
+		environment string
+		stage       string
+		class       skottv1.Class
+	}{
+		"Production": {cluster("production"), "production", "production", skottv1.ClassProduction},
+		"Raised":     {cluster("restore"), "restore", "testing", skottv1.ClassProduction},
+		"Gone":       {cluster("gone"), skottv1.PlaceUnassigned, "", skottv1.ClassNonProduction},
+		"None":       {cluster(""), skottv1.PlaceUnassigned, "", skottv1.ClassNonProduction},
+		"Ops":        {skottv1.GuardedCluster{Name: "ops", Role: "Ops"}, skottv1.PlaceOps, "", skottv1.ClassProduction},
+		"OpsOf":      {skottv1.GuardedCluster{Name: "ops", Role: "Ops", Environment: "staging"}, "staging", "staging", skottv1.ClassNonProduction},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := p.GuardedCluster(c.given)
+			if got.Environment != c.environment || got.Stage != c.stage || got.Class != c.class {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+// A namespace may be of its cluster's Environment or below, never above.
+func TestNamespaces(t *testing.T) {
+	p := New(Snapshot{Environments: environments, Boundaries: []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, nil, nil)}})
+	claims := map[string]string{"down": "staging", "same": "production", "up": "restore", "gone": "gone"}
+	g := p.Guards(cluster("production"), claims)[0]
+	if diff := cmp.Diff(map[string]string{"down": "staging", "same": "production"}, g.Spec.Namespaces); diff != "" {
+		t.Errorf("namespaces (-want +got):\n%s", diff)
+	}
+	for key, want := range map[string]string{"namespace/down": "staging", "namespace/up": "production", "namespace/other": "production"} {
+		if m, ok := bookOf(g).Owner(key, ""); !ok || m.Place != want {
+			t.Errorf("Owner(%s) = %v, want %s", key, m, want)
+		}
+	}
+	e := NewEvaluator(g)
+	for claim, want := range map[string]bool{"staging": true, "production": true, "restore": false, "gone": false, "": false} {
+		if e.mayClaim(claim) != want {
+			t.Errorf("mayClaim(%q) = %t", claim, !want)
+		}
+	}
+}
+
+func bookOf(g *skottv1.Guard) *address.Book { return NewEvaluator(g).book }
+
+func TestRevision(t *testing.T) {
+	of := func(s Snapshot, c skottv1.GuardedCluster, namespaces map[string]string) string {
+		guards := New(s).Guards(c, namespaces)
+		for _, g := range guards {
+			if g.Spec.Revision != guards[0].Spec.Revision {
+				t.Errorf("the Guards of one publication have several revisions")
+			}
+		}
+		return guards[0].Spec.Revision
+	}
+	boundaries := []skottv1.DataBoundary{boundary("a", skottv1.ActionDeny, nil, nil), boundary("b", skottv1.ActionWarn, names("staging"), names("testing"))}
+	locations := []skottv1.DataLocation{location("p", "production", false, "Host db.example", "Bucket s3.example/b/c"), location("s", "staging", false, "Host s.example")}
+	base := Snapshot{Environments: environments, Boundaries: boundaries, Locations: locations}
+	revision := of(base, cluster("staging"), nil)
+	same := Snapshot{Environments: slices.Clone(environments), Boundaries: slices.Clone(boundaries), Locations: slices.Clone(locations)}
+	slices.Reverse(same.Environments)
+	slices.Reverse(same.Boundaries)
+	slices.Reverse(same.Locations)
+	for range 10 {
+		if got := of(same, cluster("staging"), map[string]string{}); got != revision {
+			t.Fatalf("revision %s, then %s of the same content in another order", revision, got)
+		}
+	}
+	seen := map[string]string{revision: "base"}
+	for name, s := range map[string]Snapshot{
+		"NoBoundary":   {Environments: environments, Locations: locations},
+		"NoLocation":   {Environments: environments, Boundaries: boundaries},
+		"Environments": {Environments: environments[:3], Boundaries: boundaries, Locations: locations},
+	} {
+		got := of(s, cluster("staging"), nil)
+		if other, ok := seen[got]; ok {
+			t.Errorf("%s has the revision of %s", name, other)
+		}
+		seen[got] = name
+	}
+	for name, got := range map[string]string{"Cluster": of(base, cluster("testing"), nil), "Namespaces": of(base, cluster("staging"), map[string]string{"x": "testing"})} {
+		if other, ok := seen[got]; ok {
+			t.Errorf("%s has the revision of %s", name, other)
+		}
+		seen[got] = name
+	}
+}
+
+func TestActions(t *testing.T) {
+	p := New(Snapshot{Environments: environments, Boundaries: []skottv1.DataBoundary{
+		boundary("a", skottv1.ActionAudit, names("staging"), names("testing")), boundary("w", skottv1.ActionWarn, names("production"), names("testing")),
+	}})
+	var got []string
+	for _, g := range p.Guards(cluster("testing"), nil) {
+		got = append(got, g.Name+" "+string(g.Spec.Action)+" "+g.Labels[skottv1.LabelAction])
+	}
+	if diff := cmp.Diff([]string{"skott Deny Deny", "skott-warn Warn Warn", "skott-audit Audit Audit"}, got); diff != "" {
+		t.Errorf("Guards (-want +got):\n%s", diff)
+	}
+	if got := New(Snapshot{}).Guards(cluster("x"), nil); len(got) != 1 || got[0].Spec.Action != skottv1.ActionDeny {
+		t.Errorf("without a boundary there is no Deny Guard to prove the machine by: %v", got)
+	}
+}
+
+// Every family is proved, each part of the Guard is, and Evaluate refuses all of it.
+func TestCanaries(t *testing.T) {
+	guards := New(Snapshot{Environments: environments}).Guards(cluster("production"), map[string]string{"x": "staging"})
+	found := map[string]bool{}
+	for _, c := range Canaries(guards) {
+		found[c.Family] = true
+		if c.Want == "" || c.Object.GetName() == "" {
+			t.Errorf("canary of %s wants %q", c.Family, c.Want)
+		}
+		if c.Patch {
+			continue
+		}
+		kind := c.Object.GroupVersionKind()
+		i := slices.IndexFunc(flow.Kinds(), func(k *flow.Kind) bool { return k.Group == kind.Group && k.Kind == kind.Kind })
+		r := &Request{
+			Operation: "CREATE", Group: kind.Group, Resource: flow.Kinds()[i].Resource, Namespace: Namespace,
+			User: CanaryUser, DryRun: true, Object: c.Object.Object,
+		}
+		d := NewEvaluator(guards[0]).Evaluate(r)
+		if d.Allowed || !strings.Contains(d.Message, c.Want) || !strings.Contains(c.Want, guards[0].Spec.Revision) {
+			t.Errorf("canary of %s: %q, want a denial with %q", c.Family, d.Message, c.Want)
+		}
+		if r.DryRun = false; NewEvaluator(guards[0]).Evaluate(r).Codes[0] != CodeCanary {
+			t.Errorf("the canary of %s may be stored", c.Family)
+		}
+	}
+	for _, family := range families {
+		if !found[string(family)] {
+			t.Errorf("family %s has no canary", family)
+		}
+	}
+	if got, want := Canaries(slices.Concat(guards, guards)), Canaries(guards); len(got) <= len(want) {
+		t.Errorf("%d canaries for two parts, %d for one", len(got), len(want))
+	}
+}
+
+// large is a platform that does not fit one Guard: a shared endpoint, API servers, networks
+// within networks, suffixes with exceptions, and buckets of several places.
+func large(n int) Snapshot {
+	s := Snapshot{Environments: environments, Boundaries: []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, nil, nil)}}
+	var prod, staging []string
+	for i := range n {
+		switch i % 6 {
+		case 0:
+			prod = append(prod, fmt.Sprintf("Bucket s3.example/bucket-%d/production/data", i))
+			staging = append(staging, fmt.Sprintf("Bucket s3.example/bucket-%d/staging/data", i))
+		case 1:
+			prod = append(prod, fmt.Sprintf("Host db-%d.prod.example", i))
+		case 2:
+			prod = append(prod, fmt.Sprintf("Host *.c%d.customers.example", i))
+			staging = append(staging, fmt.Sprintf("Host demo.c%d.customers.example", i))
+		case 3:
+			prod = append(prod, fmt.Sprintf("Volume csi.example/%08d-0000-4000-8000-000000000000", i))
+		case 4:
+			prod = append(prod, fmt.Sprintf("Git https://git.example/org/repo-%d/overlays/production", i))
+		case 5:
+			prod = append(prod, fmt.Sprintf("Registry registry-%d.example/prod", i))
+		}
+	}
+	for i := range 200 {
+		prod = append(prod, fmt.Sprintf("CIDR sto2/10.%d.0.0/16", i))
+		staging = append(staging, fmt.Sprintf("CIDR sto2/10.%d.7.0/24", i))
+		s.Clusters = append(s.Clusters, Member{Place: []string{"production", "staging"}[i%2], Namespace: "ns", Name: fmt.Sprintf("c%d", i), Endpoint: fmt.Sprintf("api-%d.example:6443", i)})
+	}
+	s.Locations = []skottv1.DataLocation{
+		location("p", "production", false, prod...), location("s", "staging", false, staging...), location("shared", "production", true, "Host s3.example", "Host git.example"),
+	}
+	return s
+}
+
+func TestSplit(t *testing.T) {
+	p := New(large(60_000))
+	whole := address.NewBook(p.entries)
+	guards := p.Guards(cluster("staging"), nil)
+	if len(guards) < 3 {
+		t.Fatalf("%d Guards, want several", len(guards))
+	}
+	addresses := 0
+	for _, g := range guards {
+		content, err := json.Marshal(g)
+		if err != nil || len(content) > 1_400_000 {
+			t.Errorf("Guard %s takes %d bytes, %v", g.Name, len(content), err)
+		}
+		addresses += len(g.Spec.Addresses)
+		t.Logf("%s: %d KB, %d addresses", g.Name, len(content)>>10, len(g.Spec.Addresses))
+	}
+	if addresses > len(whole.Addresses)+len(guards)*700 {
+		t.Errorf("%d addresses in all parts, %d in the whole: they are repeated", addresses, len(whole.Addresses))
+	}
+	// Whatever has an owner in the whole has the same in exactly the parts that decide.
+	keys := slices.Collect(maps.Keys(whole.Addresses))
+	for _, key := range keys {
+		keys = append(keys, key+"/x", strings.Replace(key, "*.", "a.", 1))
+	}
+	keys = append(keys, slices.Collect(maps.Keys(whole.Parents))...)
+	keys = append(keys, "10.7.7.7", "10.7.8.7", "10.200.0.1", "s3.example/other", "cluster/ns/c7")
+	for _, key := range keys {
+		want := decisive(whole, key)
+		got := ""
+		for _, book := range p.parts {
+			if place := decisive(book, key); place != "" {
+				if got != "" && got != place {
+					t.Fatalf("%q belongs to %s and to %s", key, got, place)
+				}
+				got = place
+			}
+		}
+		if got != want {
+			t.Fatalf("%q belongs to %q, and to %q in the whole", key, got, want)
+		}
+	}
+	for spelling, want := range whole.Aliases {
+		if !slices.ContainsFunc(p.parts, func(b *address.Book) bool { return b.Aliases[spelling] == want }) {
+			t.Fatalf("alias %q is lost", spelling)
+		}
+	}
+}
+
+// decisive is the place that decides over a bucket or anything else at key, or "".
+func decisive(b *address.Book, key string) string {
+	m, ok := b.Owner(key, "sto2")
+	if !ok || m.Place == "" && m.Address != key {
+		m, _ = b.Parent(key)
+	}
+	return m.Place
+}
+
+// What an object delivers, and where, is decided in one part.
+func TestSplitKeepsDestinations(t *testing.T) {
+	guards := New(large(60_000)).Guards(skottv1.GuardedCluster{Name: "ops", Role: "Ops"}, nil)
+	refused := 0
+	for i := 4; i < 60_000; i += 6_000 {
+		application := map[string]any{"spec": map[string]any{
+			"source":      map[string]any{"repoURL": fmt.Sprintf("https://git.example/org/repo-%d.git", i), "path": "overlays/production"},
+			"destination": map[string]any{"server": "https://api-7.example:6443"},
+		}}
+		for _, g := range guards {
+			d := NewEvaluator(g).Evaluate(&Request{Operation: "CREATE", Group: "argoproj.io", Resource: "applications", Object: application})
+			if !d.Allowed {
+				refused++
+			}
+		}
+	}
+	if refused != 10 {
+		t.Errorf("%d of 10 Applications that deliver production to staging are refused, each by one Guard", refused)
+	}
+}
+
+func TestCodes(t *testing.T) {
+	codes := Codes()
+	if !slices.IsSorted(codes) || len(slices.Compact(slices.Clone(codes))) != len(codes) {
+		t.Errorf("Codes are not sorted, or one is there twice: %v", codes)
+	}
+	for _, k := range flow.Kinds() {
+		for i := range k.Fields {
+			f := &k.Fields[i]
+			if numbers[f.Type] == "" || nouns[f.Type] == "" || verbs[f.Direction] == "" {
+				t.Errorf("%s %s: type %s, direction %s have no number or words", k.Resource, f.Path, f.Type, f.Direction)
+			}
+			for _, way := range []string{"1", "2", "3"} {
+				if !slices.Contains(codes, addressCode(way, numbers[f.Type])) {
+					t.Errorf("%s %s: a code is not listed", k.Resource, f.Path)
+				}
+			}
+		}
+	}
+	for _, q := range rules {
+		if !slices.Contains(codes, q.code) {
+			t.Errorf("code %s of a rule is not listed", q.code)
+		}
+	}
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/skott-dev/skott/internal/address"
+)
+
+// maxGuardBytes is how large the address maps of one Guard may grow before it is split:
+// etcd takes no more than 1.5 MiB.
+const maxGuardBytes = 1 << 20
+
+// tree is a set of addresses that must stand in one Guard, because one of them may be more
+// specific than another.
+type tree struct {
+	root    string
+	entries []address.Entry
+	// cluster: it holds API servers. What an object delivers to is looked up in the same
+	// Guard as what it delivers, so every part has all of these.
+	cluster bool
+}
+
+// split cuts the book into parts that each fit one object. Every part decides over its
+// addresses as the whole would: an address is never apart from those that it contains, nor
+// from those that contain it. Shared ones are in every part, where they only end searches.
+func split(entries []address.Entry) []*address.Book {
+	all := address.NewBook(entries)
+	if sizeOfBook(all) <= maxGuardBytes {
+		return []*address.Book{all}
+	}
+	var common, owned []address.Entry
+	for _, e := range entries {
+		if e.Shared {
+			common = append(common, e)
+		} else {
+			owned = append(owned, e)
+		}
+	}
+	forest := trees(all, owned)
+	for _, t := range forest {
+		if t.cluster {
+			common = append(common, t.entries...)
+		}
+	}
+	shared := address.NewBook(common)
+	maps.DeleteFunc(shared.Aliases, func(spelling, _ string) bool { return !strings.HasPrefix(spelling, address.NameAlias) })
+	base := sizeOfBook(shared)
+	var parts []*address.Book
+	var current []tree
+	size := base
+	for _, t := range forest {
+		own := address.NewBook(t.entries)
+		n := sizeOfBook(own)
+		if t.cluster {
+			n = sizeOfMap(own.Aliases) // the rest is in every part
+		}
+		if len(current) > 0 && size+n > maxGuardBytes {
+			parts = append(parts, join(current, common, shared.Aliases))
+			current, size = nil, base
+		}
+		current, size = append(current, t), size+n
+	}
+	return append(parts, join(current, common, shared.Aliases))
+}
+
+// join is the book of some trees and of what every part has. Of the API servers that are
+// not among the trees, it has the aliases that every part has.
+func join(part []tree, common []address.Entry, aliases map[string]string) *address.Book {
+	entries := slices.Clone(common)
+	var own []address.Entry
+	for _, t := range part {
+		if t.cluster {
+			own = append(own, t.entries...)
+		} else {
+			entries = append(entries, t.entries...)
+		}
+	}
+	book := address.NewBook(entries)
+	book.Aliases = maps.Clone(aliases)
+	maps.Copy(book.Aliases, address.NewBook(own).Aliases)
+	return book
+}
+
+// trees groups the entries by the root of their addresses, sorted.
+func trees(all *address.Book, entries []address.Entry) []tree {
+	byRoot := map[string]*tree{}
+	for _, e := range entries {
+		root := all.Root(e.Address)
+		t := byRoot[root]
+		if t == nil {
+			t = &tree{root: root}
+			byRoot[root] = t
+		}
+		t.entries = append(t.entries, e)
+		t.cluster = t.cluster || e.Address.Type() == address.ClusterEndpoint
+	}
+	out := make([]tree, 0, len(byRoot))
+	for _, root := range slices.Sorted(maps.Keys(byRoot)) {
+		out = append(out, *byRoot[root])
+	}
+	return out
+}
+
+// sizeOfBook is how many bytes the maps of a book take in a Guard.
+func sizeOfBook(b *address.Book) int {
+	return sizeOfMap(b.Addresses) + sizeOfMap(b.Parents) + sizeOfMap(b.Hosts) + sizeOfMap(b.Aliases)
+}
+
+func sizeOfMap(m map[string]string) int {
+	n := 0
+	for k, v := range m {
+		n += len(k) + len(v) + len(`"":"",`)
+	}
+	return n
+}
