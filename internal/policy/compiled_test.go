@@ -75,7 +75,7 @@ func compile(t testing.TB, family flow.Family) compiled {
 	return compiled{compiler: compiler, validator: validating.NewValidator(condition, matcher, none, message, p.Spec.FailurePolicy, nil)}
 }
 
-// request is a creation, as the API server hands it to its policies.
+// attributes are a creation, as the API server hands it to its policies.
 func attributes(object load.Object) (*admission.VersionedAttributes, schema.GroupVersionResource) {
 	u := &unstructured.Unstructured{Object: object.Content}
 	kind := u.GroupVersionKind()
@@ -98,6 +98,18 @@ var namespace = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}
 // familyOf is the family of a resource.
 func familyOf(object load.Object) flow.Family {
 	return flow.Lookup(object.Group, object.Resource).Family
+}
+
+// denial is the message of the policy that refuses an object, or "".
+func (c compiled) denial(t testing.TB, object load.Object, g *skottv1.Guard) string {
+	t.Helper()
+	a, resource := attributes(object)
+	for _, d := range c.validator.Validate(context.Background(), resource, a, params(t, g), namespace, celconfig.RuntimeCELCostBudget, nil).Decisions {
+		if d.Action != validating.ActionAdmit {
+			return d.Message
+		}
+	}
+	return ""
 }
 
 // BenchmarkPolicies measures the compiled policies in the API server's evaluator, without

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/flow"
+)
+
+// longExpression is the length from which the type checker of an API server takes its time.
+const longExpression = 8 << 10
+
+// The policies are the same in every cluster, and change with a release only.
+func TestPoliciesAreDeterministic(t *testing.T) {
+	first := Policies()
+	for range 3 {
+		if diff := cmp.Diff(first, Policies()); diff != "" {
+			t.Fatalf("two calls, two outputs:\n%s", diff)
+		}
+	}
+	for _, p := range first {
+		for _, v := range p.Spec.Variables {
+			report(t, p.Name+" variable "+v.Name, v.Expression)
+		}
+		for _, m := range p.Spec.MatchConditions {
+			report(t, p.Name+" condition "+m.Name, m.Expression)
+		}
+		for _, v := range p.Spec.Validations {
+			report(t, p.Name+" validation", v.Expression)
+			report(t, p.Name+" message", v.MessageExpression)
+			if v.Message == "" || v.MessageExpression == "" || v.Reason == nil {
+				t.Errorf("%s: a validation without message or reason", p.Name)
+			}
+		}
+	}
+}
+
+func report(t *testing.T, what, expression string) {
+	t.Helper()
+	if expression == "" || len(expression) > 2*longExpression {
+		t.Errorf("%s has %d characters", what, len(expression))
+	} else if len(expression) > longExpression {
+		t.Logf("%s has %d characters", what, len(expression))
+	}
+}
+
+// Every kind of the table is matched by the policy of its family, through each way in which
+// it is written, and no policy matches another.
+func TestPoliciesMatchTheTable(t *testing.T) {
+	matched := map[string]string{}
+	for _, p := range Policies() {
+		if *p.Spec.FailurePolicy != admissionv1.Fail {
+			t.Errorf("%s fails open", p.Name)
+		}
+		for _, r := range p.Spec.MatchConstraints.ResourceRules {
+			for _, resource := range r.Resources {
+				matched[p.Name+" "+r.APIGroups[0]+"/"+resource] = strings.Join(r.APIVersions, ",")
+			}
+		}
+	}
+	for _, k := range flow.Kinds() {
+		for _, resource := range append([]string{""}, k.Subresources...) {
+			name := PolicyName(k.Family, "") + " " + k.Group + "/" + strings.TrimSuffix(k.Resource+"/"+resource, "/")
+			if matched[name] != "*" {
+				t.Errorf("%s is matched in versions %q, want all", name, matched[name])
+			}
+			delete(matched, name)
+		}
+	}
+	want := map[string]string{
+		"skott-cluster cluster.x-k8s.io/clusters/*": "*", "skott-cluster /namespaces": "*", "skott-cluster /namespaces/*": "*",
+		"skott-guard skott.dev/guards": "*", "skott-guard skott.dev/guards/*": "*",
+		"skott-guard apiextensions.k8s.io/customresourcedefinitions": "*", "skott-guard apiextensions.k8s.io/customresourcedefinitions/*": "*",
+	}
+	if diff := cmp.Diff(want, matched); diff != "" {
+		t.Errorf("beside the table (-want +got):\n%s", diff)
+	}
+}
+
+func TestBindings(t *testing.T) {
+	var got []string
+	for _, b := range Bindings(skottv1.ActionDeny, skottv1.ActionWarn) {
+		line := b.Name
+		for _, a := range b.Spec.ValidationActions {
+			line += " " + string(a)
+		}
+		if b.Spec.ParamRef != nil {
+			line += " " + b.Spec.ParamRef.Selector.MatchLabels[skottv1.LabelAction] + " else " + string(*b.Spec.ParamRef.ParameterNotFoundAction)
+		}
+		got = append(got, line)
+	}
+	want := []string{
+		"skott-storage-deny Deny Audit Deny else Deny", "skott-storage-warn Warn Audit Warn else Allow",
+		"skott-network-deny Deny Audit Deny else Deny", "skott-network-warn Warn Audit Warn else Allow",
+		"skott-workload-deny Deny Audit Deny else Deny", "skott-workload-warn Warn Audit Warn else Allow",
+		"skott-config-deny Deny Audit Deny else Deny", "skott-config-warn Warn Audit Warn else Allow",
+		"skott-delivery-deny Deny Audit Deny else Deny", "skott-delivery-warn Warn Audit Warn else Allow",
+		"skott-cluster-deny Deny Audit Deny else Deny", "skott-cluster-warn Warn Audit Warn else Allow",
+		"skott-guard-deny Deny Audit",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Bindings (-want +got):\n%s", diff)
+	}
+}
+
+func TestCrossingMessage(t *testing.T) {
+	field := &flow.Field{Type: "Bucket", Direction: flow.Names}
+	v := func(code Code, path, address string) Violation {
+		return Violation{Code: code, Path: path, Address: address, Owner: "production", Boundary: "customer-data", phrase: phrase(field)}
+	}
+	here := place{environment: "staging", subject: `cluster "ns/c"`}
+	end := `; cluster "ns/c" belongs to Environment "staging". Use one of Environment "staging" instead, or see ` + Documentation + `#skott-d102`
+	one := `spec.bucket names bucket "s3.example/a", which belongs to Environment "production" (SKOTT-D102)`
+	two := `spec.other names bucket "s3.example/b", which belongs to Environment "production" (SKOTT-D202)`
+	a, b := v("SKOTT-D102", "spec.bucket", "s3.example/a"), v("SKOTT-D202", "spec.other", "s3.example/b")
+	for name, c := range map[string]struct {
+		violations []Violation
+		want       string
+	}{
+		"One": {[]Violation{a}, `crosses DataBoundary "customer-data": ` + one + end},
+		"Two": {[]Violation{a, b}, `crosses DataBoundary "customer-data": ` + one + "; " + two + end},
+		"Cut": {[]Violation{v("SKOTT-D102", "spec.bucket", strings.Repeat("x", 2000))},
+			`crosses DataBoundary "customer-data": spec.bucket names bucket "` + strings.Repeat("x", maxValue) + `...", which belongs to Environment "production" (SKOTT-D102)` + end},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, crossingMessage(c.violations, here)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	// The most that is listed, and then a number.
+	for n := 1; n <= 1000; n = n*2 + 1 {
+		many := make([]Violation, n)
+		for i := range many {
+			many[i] = a
+		}
+		message := crossingMessage(many, here)
+		listed := strings.Count(message, one)
+		if listed > 4 || listed < min(n, 2) || (listed < n) != strings.Contains(message, " more; ") || len(message) > 5<<10 {
+			t.Errorf("of %d violations %d are listed: %s", n, listed, message)
+		}
+	}
+}

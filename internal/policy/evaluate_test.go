@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy_test
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/flow"
+	"github.com/skott-dev/skott/internal/policy"
+	"github.com/skott-dev/skott/test/bench/load"
+	"github.com/skott-dev/skott/test/corpus"
+)
+
+// judge decides the cases of the corpus, each in its cluster.
+type judge map[string]*policy.Evaluator
+
+func newJudge(t testing.TB) judge {
+	t.Helper()
+	platform, err := corpus.ReadPlatform()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := policy.New(platform.Snapshot)
+	out := judge{}
+	for name, c := range platform.Clusters {
+		out[name] = policy.NewEvaluator(p.Guards(c.GuardedCluster, c.Namespaces)[0])
+	}
+	return out
+}
+
+// claims are the namespaces of an Environment of their own, as test/integration/policy
+// makes them.
+var claims = map[string]string{"preview": "staging", "tests": "testing"}
+
+func (j judge) decide(t testing.TB, c *corpus.Case) policy.Decision {
+	t.Helper()
+	u := &unstructured.Unstructured{Object: c.Object}
+	r := &policy.Request{
+		Operation: "CREATE", Group: u.GroupVersionKind().Group, Resource: resourceOf(u), Subresource: c.Subresource,
+		Namespace: u.GetNamespace(), User: "admin", Object: c.Object,
+	}
+	if claim := claims[r.Namespace]; claim != "" {
+		r.NamespaceLabels = map[string]string{skottv1.LabelEnvironment: claim}
+	}
+	if c.User == "operator" {
+		r.User = policy.Operator
+	}
+	if c.OldObject != nil {
+		r.Operation, r.OldObject = "UPDATE", c.OldObject
+	}
+	return j[c.Cluster].Evaluate(r)
+}
+
+// resourceOf is the resource of an object, by the table or as it usually is.
+func resourceOf(u *unstructured.Unstructured) string {
+	kind := u.GroupVersionKind()
+	for _, k := range flow.Kinds() {
+		if k.Group == kind.Group && k.Kind == kind.Kind {
+			return k.Resource
+		}
+	}
+	return strings.ToLower(kind.Kind) + "s"
+}
+
+func allCases(t testing.TB) []*corpus.Case {
+	t.Helper()
+	cases, err := corpus.Cases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	beyond, err := corpus.OnlyEvaluate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(cases, beyond...)
+}
+
+func sorted(codes []policy.Code) []policy.Code {
+	return slices.Compact(slices.Sorted(slices.Values(codes)))
+}
+
+func TestEvaluateCorpus(t *testing.T) {
+	j := newJudge(t)
+	shown := regexp.MustCompile(`SKOTT-D[0-9]{3}`)
+	for _, c := range allCases(t) {
+		d := j.decide(t, c)
+		var codes []policy.Code
+		for _, code := range shown.FindAllString(d.Message, -1) {
+			codes = append(codes, policy.Code(code))
+		}
+		if diff := cmp.Diff(sorted(c.Expect), sorted(codes)); diff != "" {
+			t.Errorf("%s: codes in the message (-want +got):\n%s%s", c.Title(), diff, d.Message)
+		}
+		if d.Allowed != (len(c.Expect) == 0) || d.Allowed != (len(d.Codes) == 0) || d.Allowed != (d.Message == "") {
+			t.Errorf("%s: Allowed = %t with codes %v", c.Title(), d.Allowed, d.Codes)
+		}
+		for _, text := range c.Contains {
+			if !strings.Contains(d.Message, text) {
+				t.Errorf("%s: %q does not hold %q", c.Title(), d.Message, text)
+			}
+		}
+		if strings.Contains(d.Message, "\n") || len(d.Message) > 5<<10 {
+			t.Errorf("%s: a message of %d bytes, or of several lines", c.Title(), len(d.Message))
+		}
+	}
+}
+
+// Every row of the table is there for a reason: without it, some case of the corpus is
+// answered otherwise.
+func TestEveryRowDecides(t *testing.T) {
+	j := newJudge(t)
+	cases := allCases(t)
+	before := make([]string, len(cases))
+	for i, c := range cases {
+		before[i] = j.decide(t, c).Message
+	}
+	rows := map[string][]*flow.Kind{}
+	for _, k := range flow.Kinds() {
+		name := string(k.Family) + "/" + k.Rows
+		rows[name] = append(rows[name], k)
+	}
+	for name, kinds := range rows {
+		whole := kinds[0].Fields
+		for i := range whole {
+			for _, k := range kinds {
+				k.Fields = slices.Delete(slices.Clone(k.Fields), i, i+1)
+			}
+			if !slices.ContainsFunc(cases, func(c *corpus.Case) bool { return j.decide(t, c).Message != before[slices.Index(cases, c)] }) {
+				t.Errorf("%s: no case needs row %s (%d)", name, whole[i].Path, whole[i].Form)
+			}
+			for _, k := range kinds {
+				restored := slices.Insert(slices.Clone(k.Fields), i, whole[i])
+				k.Fields = restored
+			}
+		}
+	}
+}
+
+// What is known of a secret beside the address is not told to anybody.
+func TestMessageShowsNoSecret(t *testing.T) {
+	p := policy.New(load.Snapshot(0, skottv1.Address{Type: "Host", Value: "db.prod.example"}, skottv1.Address{Type: "Host", Value: "*.customers.example"},
+		skottv1.Address{Type: "Git", Value: "https://git.example/org/prod"}, skottv1.Address{Type: "Bucket", Value: "https://s3.example/prod"}))
+	e := policy.NewEvaluator(p.Guards(load.Staging, nil)[0])
+	env := func(value string) map[string]any {
+		return map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "a", "env": []any{map[string]any{"name": "URL", "value": value}}}}}}
+	}
+	for name, c := range map[string]struct {
+		group, resource string
+		object          map[string]any
+		want            string
+	}{
+		"Password":  {"", "pods", env("postgres://app:hunter2@db.prod.example:5432/app?token=hunter2"), `"db.prod.example"`},
+		"Path":      {"", "pods", env("https://db.prod.example/hunter2"), `"db.prod.example"`},
+		"Beside":    {"", "pods", env("key=hunter2 host=a.customers.example"), `"a.customers.example"`},
+		"Git":       {"argoproj.io", "applications", map[string]any{"spec": map[string]any{"source": map[string]any{"repoURL": "https://bot:hunter2@git.example/org/prod.git"}}}, `"git.example/org/prod"`},
+		"Endpoint":  {"velero.io", "backupstoragelocations", map[string]any{"spec": map[string]any{"objectStorage": map[string]any{"bucket": "prod"}, "config": map[string]any{"s3Url": "https://key:hunter2@s3.example"}}}, `"s3.example/prod"`},
+		"ConfigMap": {"", "configmaps", map[string]any{"data": map[string]any{"a": "password: hunter2\nurl: jdbc:postgresql://db.prod.example/?password=hunter2"}}, `"db.prod.example"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := e.Evaluate(&policy.Request{Operation: "CREATE", Group: c.group, Resource: c.resource, Object: c.object})
+			if strings.Contains(d.Message, "hunter2") || !strings.Contains(d.Message, c.want) {
+				t.Errorf("%q: want %s, and no secret", d.Message, c.want)
+			}
+		})
+	}
+}
+
+// A bucket above a production prefix is found, even on an endpoint that is shared, unless it
+// is shared itself.
+func TestParentBelowShared(t *testing.T) {
+	snapshot := load.Snapshot(0, skottv1.Address{Type: "Bucket", Value: "https://s3.example/both/prod"}, skottv1.Address{Type: "Bucket", Value: "https://s3.example/tools/prod"})
+	yes := true
+	shared := skottv1.DataLocation{Spec: skottv1.DataLocationSpec{EnvironmentRef: skottv1.EnvironmentReference{Name: "production"}, Shared: &yes, Addresses: []skottv1.Address{
+		{Type: "Host", Value: "s3.example"}, {Type: "Bucket", Value: "https://s3.example/tools"},
+	}}}
+	snapshot.Locations = append(snapshot.Locations, shared)
+	guard := policy.New(snapshot).Guards(load.Staging, nil)[0]
+	c := compile(t, flow.Storage)
+	for bucket, allowed := range map[string]bool{"both": false, "tools": true, "other": true} {
+		content := load.Location("https://s3.example", bucket)
+		delete(content["spec"].(map[string]any)["objectStorage"].(map[string]any), "prefix")
+		object := load.Object{Group: "velero.io", Resource: "backupstoragelocations", Content: content}
+		d := policy.NewEvaluator(guard).Evaluate(&policy.Request{Operation: "CREATE", Group: object.Group, Resource: object.Resource, Object: content})
+		denial := c.denial(t, object, guard)
+		if d.Allowed != allowed || denial != d.Message {
+			t.Errorf("bucket %s: allowed %t\nEvaluate: %s\npolicy:   %s", bucket, d.Allowed, d.Message, denial)
+		}
+	}
+}
+
+func BenchmarkEvaluate(b *testing.B) {
+	for _, size := range append(slices.Clone(load.Sizes), 100_000) {
+		e := policy.NewEvaluator(policy.New(load.Snapshot(size)).Guards(load.Staging, nil)[0])
+		for _, object := range load.Objects() {
+			b.Run(fmt.Sprintf("%s/addresses=%d", strings.ReplaceAll(object.Name, " ", "_"), size), func(b *testing.B) {
+				r := &policy.Request{Operation: "CREATE", Group: object.Group, Resource: object.Resource, Namespace: "default", User: "alice", Object: object.Content}
+				b.ReportAllocs()
+				for b.Loop() {
+					if d := e.Evaluate(r); !d.Allowed {
+						b.Fatal(d.Message)
+					}
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkNewAndGuards(b *testing.B) {
+	for _, size := range load.Sizes {
+		s := load.Snapshot(size)
+		b.Run(fmt.Sprintf("addresses=%d", size), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				policy.New(s).Guards(load.Staging, nil)
+			}
+		})
+	}
+}
