@@ -26,7 +26,7 @@ func mustParse(t testing.TB, kind Type, value string) Address {
 }
 
 // bookOf is a book of lines "place type value"; a place that begins with "prod" is of class
-// Production, and "shared" is nobody.
+// Production, and one that ends with "shared" shares the address.
 func bookOf(t testing.TB, lines ...string) *Book {
 	t.Helper()
 	return NewBook(entriesOf(t, lines...))
@@ -39,7 +39,7 @@ func entriesOf(t testing.TB, lines ...string) []Entry {
 		f := strings.Fields(line)
 		entries = append(entries, Entry{
 			Address: mustParse(t, Type(f[1]), f[2]), Place: f[0],
-			Production: strings.HasPrefix(f[0], "prod"), Shared: f[0] == "shared",
+			Production: strings.HasPrefix(f[0], "prod"), Shared: strings.HasSuffix(f[0], "shared"),
 		})
 	}
 	return entries
@@ -144,7 +144,7 @@ func TestNewBookContested(t *testing.T) {
 	}{
 		"ProductionWins":  {[]string{"staging Host db.example", "prod Host db.example", "testing Host db.example"}, "db.example", "prod"},
 		"FirstProduction": {[]string{"prod-b Host db.example", "prod-a Host db.example"}, "db.example", "prod-a"},
-		"SharedWins":      {[]string{"prod Host db.example", "shared Host DB.example."}, "db.example", ""},
+		"SharedWins":      {[]string{"prod Host db.example", "prod-shared Host DB.example."}, "db.example", ""},
 		"ByKey":           {[]string{"staging Host api.example", "prod ClusterEndpoint https://api.example:443"}, "api.example", "prod"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -123,6 +123,16 @@ func (k *Kind) Moves(subresource string) bool {
 	return subresource == "" || slices.Contains(k.Subresources, subresource)
 }
 
+// Delivers reports whether objects of the kind say where they deliver to.
+func (k *Kind) Delivers() bool {
+	for i := range k.Fields {
+		if k.Fields[i].End == Destination {
+			return true
+		}
+	}
+	return false
+}
+
 // Steps are the parsed Root.
 func (k *Kind) Steps() []Step { return k.root }
 

@@ -3,7 +3,6 @@
 package flow
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,7 +123,12 @@ func (w *walker) field(node any, element map[string]any, i int) {
 		}
 	case step.Map:
 		values, _ := value.(map[string]any)
-		for _, key := range slices.Sorted(maps.Keys(values)) {
+		keys := make([]string, 0, 16)
+		for key := range values {
+			keys = append(keys, key)
+		}
+		slices.Sort(keys)
+		for _, key := range keys {
 			w.push(key)
 			w.field(values[key], element, i+1)
 			w.ref.n--

@@ -3,6 +3,7 @@
 package policy
 
 import (
+	"cmp"
 	"strings"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
@@ -113,14 +114,9 @@ func (e *Evaluator) mayClaim(claim string) bool {
 
 // crossings are the references of an object that a boundary forbids.
 func (e *Evaluator) crossings(kind *flow.Kind, r *Request, here place) []Violation {
-	there := ""
-	flow.Walk(kind, r.Object, r.Operation == "CREATE", func(ref *flow.Reference) {
-		if ref.Field.End == flow.Destination && there == "" {
-			there = e.destination(ref)
-		}
-	})
-	if there == "" {
-		there = here.environment
+	there := here.environment
+	if kind.Delivers() {
+		there = e.there(kind, r, there)
 	}
 	var exact, free []Violation
 	flow.Walk(kind, r.Object, r.Operation == "CREATE", func(ref *flow.Reference) {
@@ -143,6 +139,17 @@ func (e *Evaluator) crossings(kind *flow.Kind, r *Request, here place) []Violati
 		}
 	})
 	return append(exact, free...) // as the policies, which read text only if it may matter
+}
+
+// there is the place that an object delivers to, or otherwise if it does not say.
+func (e *Evaluator) there(kind *flow.Kind, r *Request, otherwise string) string {
+	there := ""
+	flow.Walk(kind, r.Object, r.Operation == "CREATE", func(ref *flow.Reference) {
+		if ref.Field.End == flow.Destination && there == "" {
+			there = e.destination(ref)
+		}
+	})
+	return cmp.Or(there, otherwise)
 }
 
 // key is the canonical address of a reference that is no free text.

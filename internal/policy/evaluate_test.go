@@ -196,6 +196,17 @@ func TestParentBelowShared(t *testing.T) {
 	}
 }
 
+// The design allows a kind of the catalogue ten allocations.
+func TestEvaluateAllocations(t *testing.T) {
+	e := policy.NewEvaluator(policy.New(load.Snapshot(1_000)).Guards(load.Staging, nil)[0])
+	for _, object := range load.Objects() {
+		r := &policy.Request{Operation: "CREATE", Group: object.Group, Resource: object.Resource, Namespace: "default", User: "alice", Object: object.Content}
+		if got := testing.AllocsPerRun(100, func() { e.Evaluate(r) }); got > 10 {
+			t.Errorf("%s: %v allocations, want at most 10", object.Name, got)
+		}
+	}
+}
+
 func BenchmarkEvaluate(b *testing.B) {
 	for _, size := range append(slices.Clone(load.Sizes), 100_000) {
 		e := policy.NewEvaluator(policy.New(load.Snapshot(size)).Guards(load.Staging, nil)[0])

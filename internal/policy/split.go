@@ -53,11 +53,7 @@ func split(entries []address.Entry) []*address.Book {
 	var current []tree
 	size := base
 	for _, t := range forest {
-		own := address.NewBook(t.entries)
-		n := sizeOfBook(own)
-		if t.cluster {
-			n = sizeOfMap(own.Aliases) // the rest is in every part
-		}
+		n := t.size()
 		if len(current) > 0 && size+n > maxGuardBytes {
 			parts = append(parts, join(current, common, shared.Aliases))
 			current, size = nil, base
@@ -65,6 +61,23 @@ func split(entries []address.Entry) []*address.Book {
 		current, size = append(current, t), size+n
 	}
 	return append(parts, join(current, common, shared.Aliases))
+}
+
+// size is how many bytes the tree adds to a part, or a little more.
+func (t tree) size() int {
+	if t.cluster {
+		return sizeOfMap(address.NewBook(t.entries).Aliases) // the rest is in every part
+	}
+	n := 0
+	for _, e := range t.entries {
+		key := e.Address.Key()
+		one := len(key) + len(e.Place) + len(`"":"",`)
+		n += 2 * one // in Addresses, and its host in Hosts
+		if e.Address.Type() == address.Bucket {
+			n += one * max(0, strings.Count(key, "/")-1) // in Parents
+		}
+	}
+	return n
 }
 
 // join is the book of some trees and of what every part has. Of the API servers that are
