@@ -9,7 +9,8 @@ GO_BUILD := CGO_ENABLED=0 go build
 # The integration suites share two or so cores with the control planes they start, so packages run one at a time.
 INTEGRATION_FLAGS ?= -p 1 -timeout 30m
 BENCH ?= .
-BENCH_TIME ?= 1s
+BENCH_TIME ?= 200ms
+BENCH_FLAGS ?=
 # demo-up, demo-down and demo keep their files here.
 export SKOTT_DEMO_DIR ?= $(CURDIR)/.demo
 
@@ -73,8 +74,9 @@ test-integration: tools ## Run the suites against real control planes on loopbac
 	go test $(INTEGRATION_FLAGS) ./test/...
 
 .PHONY: bench
-bench: tools ## Run benchmarks; BENCH selects by regular expression.
-	go test -p 1 -timeout 60m -run '^$$' -bench '$(BENCH)' -benchtime $(BENCH_TIME) -benchmem ./...
+bench: tools ## Run benchmarks, then measure the policies on real API servers; BENCH selects among the former.
+	go test -p 1 -timeout 60m -run '^$$' -bench '$(BENCH)' -benchtime $(BENCH_TIME) -benchmem ./internal/...
+	go run ./test/bench $(BENCH_FLAGS)
 
 ##@ Demo
 
