@@ -85,13 +85,15 @@ func NewBook(entries []Entry) *Book {
 // that counts: a shared one over any, then class Production, then the first by name.
 func strictest(entries []Entry) []Entry {
 	rank := func(e Entry) int {
-		switch {
-		case e.Shared:
-			return 2
-		case e.Production:
-			return 1
+		// Only who is of class Production may say that its address is shared with others.
+		n := 0
+		if e.Shared {
+			n = 1
 		}
-		return 0
+		if e.Production {
+			n += 2
+		}
+		return n
 	}
 	sorted := slices.Clone(entries)
 	slices.SortFunc(sorted, func(x, y Entry) int {

@@ -84,6 +84,9 @@ func selfContained(c *clientcmdapi.Config) error {
 		}
 	}
 	for _, cluster := range c.Clusters {
+		if cluster.InsecureSkipTLSVerify {
+			return errors.New("does not verify the API server's certificate, which is not supported")
+		}
 		if cluster.CertificateAuthority != "" {
 			return errors.New("names files, which is not supported: put their content into it")
 		}
@@ -122,11 +125,14 @@ func fromArgoCD(secret *corev1.Secret) (*rest.Config, *problem) {
 	if c.ExecProvider != nil || c.AWSAuth != nil {
 		return nil, problemf(skottv1.ReasonConnectionNotSupported, "Secret %q runs a program to obtain credentials, which is not supported", name)
 	}
+	if c.TLSClientConfig.Insecure {
+		return nil, problemf(skottv1.ReasonConnectionNotSupported, "Secret %q does not verify the API server's certificate, which is not supported", name)
+	}
 	return &rest.Config{
 		Host: string(secret.Data["server"]), Username: c.Username, Password: c.Password, BearerToken: c.BearerToken,
 		TLSClientConfig: rest.TLSClientConfig{
-			Insecure: c.TLSClientConfig.Insecure, ServerName: c.TLSClientConfig.ServerName,
-			CAData: c.TLSClientConfig.CAData, CertData: c.TLSClientConfig.CertData, KeyData: c.TLSClientConfig.KeyData,
+			ServerName: c.TLSClientConfig.ServerName,
+			CAData:     c.TLSClientConfig.CAData, CertData: c.TLSClientConfig.CertData, KeyData: c.TLSClientConfig.KeyData,
 		},
 	}, nil
 }

@@ -4,6 +4,7 @@ package controller
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -64,7 +65,13 @@ func (r *dataBoundaries) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 // clusters are all clusters of the fleet that are guarded for themselves.
 func (r *dataBoundaries) clusters(p *publication) []status.Cluster {
 	var out []status.Cluster
-	for _, m := range r.fleet.State() {
+	engaged := r.members()
+	for _, name := range slices.Sorted(maps.Keys(p.clusters)) {
+		m, ok := engaged[name]
+		if !ok { // never connected: not proved, and not to be forgotten
+			out = append(out, status.Cluster{ManagementCluster: name, Guard: status.GuardState{Phase: status.Unreachable, Reason: skottv1.ReasonWaitingForConnection}})
+			continue
+		}
 		if m.Duplicate != "" {
 			continue
 		}
@@ -89,7 +96,7 @@ func withdrawn(p *publication, name string, clusters []status.Cluster) bool {
 
 func (r *dataBoundaries) view(p *publication, b *skottv1.DataBoundary, clusters []status.Cluster) status.BoundaryView {
 	selection := p.policy.Selects(b.Name)
-	view := status.BoundaryView{From: selection.From, To: selection.To, Desired: p.desired, Revision: p.revision}
+	view := status.BoundaryView{From: selection.From, To: selection.To, Missing: selection.Missing, Desired: p.desired, Revision: p.revision}
 	for _, c := range clusters {
 		g, _ := p.guarded(c)
 		if strings.HasPrefix(g.Environment, "@") || slices.Contains(selection.From, g.Environment) || slices.Contains(selection.To, g.Environment) {

@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -34,7 +36,7 @@ func (r *managementClusters) record(ctx context.Context, mc *skottv1.ManagementC
 	}
 	observed := map[string]bool{}
 	add := func(value string) {
-		if a, err := address.Parse(address.ClusterEndpoint, value); err == nil {
+		if a, err := address.Parse(address.ClusterEndpoint, value); err == nil && !local(a.String()) {
 			observed[a.String()] = true
 		}
 	}
@@ -58,6 +60,17 @@ func (r *managementClusters) record(ctx context.Context, mc *skottv1.ManagementC
 	return r.writeClusters(ctx, mc, slices.Sorted(maps.Keys(observed)), recorded.Items)
 }
 
+// local reports whether a canonical endpoint means something else in every cluster: the API
+// server's own name, loopback, or a private address without a port of its own.
+func local(text string) bool {
+	host, port, _ := strings.Cut(text, ":")
+	if host == "kubernetes.default" || strings.HasSuffix(host, ".svc") || strings.HasSuffix(host, ".cluster.local") || host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && (ip.IsLinkLocalUnicast() || port == "" && (ip.IsLoopback() || ip.IsPrivate()))
+}
+
 func (r *managementClusters) isProduction(ctx context.Context, mc *skottv1.ManagementCluster) bool {
 	e := &skottv1.Environment{}
 	err := r.Get(ctx, types.NamespacedName{Name: mc.EnvironmentName()}, e)
@@ -74,7 +87,7 @@ func (r *managementClusters) writeClusters(ctx context.Context, mc *skottv1.Mana
 	n := 0
 	for chunk := range slices.Chunk(addresses, perLocation) {
 		want := &skottv1.DataLocation{
-			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("clusters-%s-%s-%d", mc.Name, mc.EnvironmentName(), n), Labels: map[string]string{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("clusters.%s.%s.%d", mc.Name, mc.EnvironmentName(), n), Labels: map[string]string{
 				skottv1.LabelOrigin: originLearned, skottv1.LabelManagementCluster: mc.Name, skottv1.LabelEnvironment: mc.EnvironmentName()}},
 			Spec: skottv1.DataLocationSpec{EnvironmentRef: skottv1.EnvironmentReference{Name: mc.EnvironmentName()}},
 		}

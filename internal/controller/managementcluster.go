@@ -4,6 +4,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -85,12 +86,10 @@ func (r *managementClusters) Reconcile(ctx context.Context, req ctrl.Request) (c
 	var member *status.Member
 	if m, ok := r.members()[mc.Name]; ok {
 		member = &m
-		if err := r.record(ctx, mc, m); err != nil {
-			return ctrl.Result{}, err
-		}
+		err = r.record(ctx, mc, m)
 	}
 	status.ManagementCluster(mc, connection, member, r.current)
-	return ctrl.Result{RequeueAfter: r.again(mc)}, r.patchStatus(ctx, before, mc, unchanged(before.Status, mc.Status))
+	return ctrl.Result{RequeueAfter: r.again(mc)}, errors.Join(err, r.patchStatus(ctx, before, mc, unchanged(before.Status, mc.Status)))
 }
 
 // again is when the Secret is read anew if nothing wakes the reconciler before: one that is

@@ -145,7 +145,7 @@ func addMovement(p *admissionv1.ValidatingAdmissionPolicy, family flow.Family) {
 	// Rules come before crossings, as in Evaluate: the first refusal is the one that is told.
 	if family == flow.Clusters {
 		p.Spec.MatchConstraints.ResourceRules = append(clusterResources(), p.Spec.MatchConstraints.ResourceRules[1:]...)
-		addRules(p, clusterRules)
+		addRules(p, slices.Concat(canaryRules, clusterRules))
 	} else {
 		addRules(p, canaryRules)
 	}
@@ -361,7 +361,7 @@ func (c *compiler) there() {
 	}
 	c.add("destinations", "variables.bounded && !variables.long ? "+paren(rows)+" : ''")
 	c.add("destinationKeys", strings.ReplaceAll(celKeyed, "variables.refs", "variables.destinations"))
-	c.add("destinationOwners", strings.ReplaceAll(celOwned, "variables.keyed", "variables.destinationKeys"))
+	c.add("destinationOwners", strings.NewReplacer("variables.keyed", "variables.destinationKeys", "variables.there", "variables.here").Replace(celOwned))
 	c.add("there", fmt.Sprintf("(variables.destinationOwners.map(r, r[%d]) + [variables.here])[0]", colOwner))
 }
 
@@ -377,14 +377,20 @@ var celKeyed = fmt.Sprintf("variables.refs == '' || size(variables.refs) > %d ||
 		colForm, rowPath, colRest, rowToken, colTokenKey, rowBucket, colElse, rowGit, rowAlias, colToken) +
 	fmt.Sprintf(".map(r, r + ["+celPath("r[%d]")+"]).filter(r, r[%d] != '')", colRaw, colKey)
 
+// celPulls is true when a boundary forbids data of the place owner to reach there.
+func celPulls(owner string) string {
+	return "(" + owner + " in params.spec.crossings && variables.there in params.spec.crossings[" + owner + "])"
+}
+
 // celOwned appends the most specific address that holds the key, and its owner, and drops
 // what nobody owns.
-var celOwned = fmt.Sprintf("variables.keyed.map(r, [r[%[1]d]].map(k, r + ["+celMatches+"].map(c, r[%[2]d] == '"+flagBucket+"' && k in params.spec.parents && (size(c) == 0 || c[0] != k && params.spec.addresses[c[0]] == '') ? [k, params.spec.parents[k]] : "+
+var celOwned = fmt.Sprintf("variables.keyed.map(r, [r[%[1]d]].map(k, r + ["+celMatches+"].map(c, r[%[2]d] == '"+flagBucket+"' && k in params.spec.parents && (size(c) == 0 || c[0] != k && (params.spec.addresses[c[0]] == '' || "+celPulls("params.spec.parents[k]")+" && !"+celPulls("params.spec.addresses[c[0]]")+")) ? [k, params.spec.parents[k]] : "+
 	"size(c) > 0 ? [c[0], params.spec.addresses[c[0]]] : [dyn(''), dyn('')])[0])[0]).filter(r, r[%[3]d] != '')", colKey, colFlag, colOwner)
 
 // celCrossings turns the rows that have an owner into the references that a boundary
 // forbids: boundary, code and sentence, one a line.
-var celCrossings = fmt.Sprintf("variables.owned.map(r, r + [r[%[1]d] != 'T' && r[%[2]d] in params.spec.crossings && variables.there in params.spec.crossings[r[%[2]d]] ? params.spec.crossings[r[%[2]d]][variables.there] : dyn('')])"+
+var celCrossings = fmt.Sprintf("variables.owned.map(r, r + [r[%[1]d] != 'T' && r[%[2]d] in params.spec.crossings && variables.there in params.spec.crossings[r[%[2]d]] ? params.spec.crossings[r[%[2]d]][variables.there] : "+
+	"variables.there == variables.here && r[%[1]d] != 'T' && r[%[2]d] in params.spec.crossings && params.spec.cluster.environment in params.spec.crossings[r[%[2]d]] ? params.spec.crossings[r[%[2]d]][params.spec.cluster.environment] : dyn('')])"+
 	".map(r, r[%[3]d] != '' ? [dyn(r), dyn(r[%[3]d]), dyn(r[%[1]d] == 'S' ? '3' : '1')] : r[%[1]d] in ['T', 'N'] && variables.here in params.spec.crossings && r[%[2]d] in params.spec.crossings[variables.here] ? "+
 	"[dyn(r), params.spec.crossings[variables.here][r[%[2]d]], dyn('2')] : [dyn(r), dyn(''), dyn('')]).filter(c, c[1] != '')"+
 	".map(c, [c[0]].map(r, c[1] + '\\tSKOTT-D' + c[2] + r[%[4]d] + '\\t' + r[%[5]d] + ' ' + r[%[6]d] + ' \"' + "+

@@ -180,8 +180,11 @@ func (e *Evaluator) destination(ref *flow.Reference) string {
 // judge appends a violation if the address with this key may not be named by ref here.
 func (e *Evaluator) judge(out []Violation, ref *flow.Reference, key, here, there string) []Violation {
 	m, ok := e.book.Owner(key, e.spec.Cluster.Datacenter)
-	if ref.Field.Type == address.Bucket && (!ok || m.Place == "" && m.Address != key) {
-		m, ok = e.book.Parent(key)
+	if ref.Field.Type == address.Bucket && (!ok || m.Address != key) {
+		// An owner of something above, such as the endpoint, says nothing of what lies below.
+		if below, found := e.book.Parent(key); found && (m.Place == "" || e.spec.Crossings[below.Place][there] != "" && e.spec.Crossings[m.Place][there] == "") {
+			m, ok = below, true
+		}
 	}
 	if !ok || m.Place == "" {
 		return out
@@ -189,6 +192,10 @@ func (e *Evaluator) judge(out []Violation, ref *flow.Reference, key, here, there
 	way, boundary := "", ""
 	if ref.Field.Direction != flow.To {
 		way, boundary = "1", e.spec.Crossings[m.Place][there]
+		if boundary == "" && there == here {
+			// The claim of a namespace adds to what its cluster may not read, and takes nothing away.
+			boundary = e.spec.Crossings[m.Place][e.spec.Cluster.Environment]
+		}
 		if ref.Field.End == flow.Source {
 			way = "3"
 		}

@@ -53,8 +53,9 @@ type Policy struct {
 	parts []*address.Book
 }
 
-// Selection is which Environments a boundary selects, by name.
-type Selection struct{ From, To []string }
+// Selection is which Environments a boundary selects, by name, and which it names that do
+// not exist: what belongs to those counts as unassigned.
+type Selection struct{ From, To, Missing []string }
 
 // New resolves a snapshot.
 func New(s Snapshot) *Policy {
@@ -91,11 +92,14 @@ func (p *Policy) resolve(boundaries []skottv1.DataBoundary, environments []skott
 		b := &sorted[i]
 		from := selected(b.Spec.From, skottv1.ClassProduction, environments)
 		to := selected(b.Spec.To, skottv1.ClassNonProduction, environments)
-		p.selections[b.Name] = Selection{From: from, To: to}
+		noFrom, noTo := missing(b.Spec.From, environments), missing(b.Spec.To, environments)
+		p.selections[b.Name] = Selection{From: from, To: to, Missing: slices.Concat(noFrom, noTo)}
 		if b.Spec.From == nil || slices.Contains(b.Spec.From.Classes, skottv1.ClassProduction) {
 			from = append(slices.Clone(from), skottv1.PlaceOps, skottv1.PlaceUnassigned)
+		} else if len(noFrom) > 0 {
+			from = append(slices.Clone(from), skottv1.PlaceUnassigned)
 		}
-		if b.Spec.To == nil || slices.Contains(b.Spec.To.Classes, skottv1.ClassNonProduction) {
+		if b.Spec.To == nil || slices.Contains(b.Spec.To.Classes, skottv1.ClassNonProduction) || len(noTo) > 0 {
 			to = append(slices.Clone(to), skottv1.PlaceUnassigned)
 		}
 		for _, f := range from {
@@ -145,6 +149,16 @@ func selected(s *skottv1.EnvironmentSelector, class skottv1.Class, environments 
 	}
 	slices.Sort(out)
 	return out
+}
+
+// missing are the Environments that a selector names and that do not exist.
+func missing(s *skottv1.EnvironmentSelector, environments []skottv1.Environment) []string {
+	if s == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(s.Environments), func(name string) bool {
+		return slices.ContainsFunc(environments, func(e skottv1.Environment) bool { return e.Name == name })
+	})
 }
 
 // place is the Environment if it exists, else the place for what has none.

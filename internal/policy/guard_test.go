@@ -73,10 +73,10 @@ func TestBoundaries(t *testing.T) {
 			"the same in words", []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny,
 				&skottv1.EnvironmentSelector{Classes: []skottv1.Class{skottv1.ClassProduction}}, &skottv1.EnvironmentSelector{Classes: []skottv1.Class{skottv1.ClassNonProduction}})}, byDefault, nil,
 		},
-		"Names":    {"named ones only", []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, names("production"), names("staging", "gone"))}, []string{"production>staging=b"}, nil},
+		"Names":    {"named ones only", []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, names("production"), names("staging", "gone"))}, []string{"production>@unassigned=b", "production>staging=b"}, nil},
 		"Selector": {"by label", []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, labelled("staging"), names("testing"))}, []string{"staging>testing=b"}, nil},
 		"Itself":   {"a place may reach itself", []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, names("staging"), names("staging"))}, nil, nil},
-		"Nothing":  {"what selects nothing forbids nothing", []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, names("gone"), nil)}, nil, nil},
+		"Missing":  {"what belongs to an Environment that does not exist is unassigned", []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, names("gone"), names("staging"))}, []string{"@unassigned>staging=b"}, nil},
 		"InvalidSelector": {"a selector that does not parse selects nothing", []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny,
 			&skottv1.EnvironmentSelector{Selector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "?"}}}}, nil)}, nil, nil},
 		"Strictest": {
@@ -104,7 +104,7 @@ func TestBoundaries(t *testing.T) {
 
 func TestSelects(t *testing.T) {
 	p := New(Snapshot{Environments: environments, Boundaries: []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, nil, names("testing", "staging", "gone"))}})
-	want := Selection{From: []string{"production", "restore"}, To: []string{"staging", "testing"}}
+	want := Selection{From: []string{"production", "restore"}, To: []string{"staging", "testing"}, Missing: []string{"gone"}}
 	if diff := cmp.Diff(want, p.Selects("b")); diff != "" || !p.Knows("b") || p.Knows("c") {
 		t.Errorf("Selects (-want +got):\n%s", diff)
 	}

@@ -82,7 +82,7 @@ var (
 	canaryRules = []rule{{
 		code: CodeCanary, when: "request.userInfo.username == '" + CanaryUser + "'", cond: "!has(request.dryRun) || !request.dryRun",
 		applies: func(_ *Evaluator, r *Request) bool {
-			return r.User == CanaryUser && r.Operation != "DELETE" && flow.Lookup(r.Group, r.Resource) != nil
+			return r.User == CanaryUser && r.Operation != "DELETE" && (flow.Lookup(r.Group, r.Resource) != nil || isNamespace(nil, r))
 		},
 		refuses: func(_ *Evaluator, r *Request) bool { return !r.DryRun },
 		text:    `is sent by the user of Skott's live proof, which sends nothing but dry runs; {cluster}. See {doc}`,

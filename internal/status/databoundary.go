@@ -11,8 +11,9 @@ import (
 
 // BoundaryView is what is known of a DataBoundary besides its own spec.
 type BoundaryView struct {
-	// From and To are the Environments that it selects.
-	From, To []string
+	// From and To are the Environments that it selects, Missing those that it names and
+	// that do not exist.
+	From, To, Missing []string
 	// Clusters that stand on either side of it.
 	Clusters []Cluster
 	// Desired is the revision that a cluster should hold, "" while that is not known.
@@ -71,6 +72,8 @@ func published(view BoundaryView, selects bool, desired int32, behind []string) 
 		return No(skottv1.ReasonNothingSelected, "spec.from selects no Environment")
 	case !selects:
 		return No(skottv1.ReasonNothingSelected, "spec.to selects no Environment")
+	case len(view.Missing) > 0:
+		return No(skottv1.ReasonEnvironmentsMissing, fmt.Sprintf("spec.from or spec.to names Environments that do not exist: %s; until they do, what belongs to them counts as unassigned", Names(view.Missing)))
 	case len(behind) > 0:
 		return No(skottv1.ReasonPublishing, fmt.Sprintf("%d of %d clusters do not hold revision %s yet: %s", len(behind), desired, view.Revision, Names(behind)))
 	}

@@ -195,7 +195,7 @@ func saysWhyUnreachable(ctx SpecContext) {
 	ways, right := brokenConnections(ctx)
 	Expect(ops.ApplyYAML(ctx, []byte(testingEnvironment+"---"+managementCluster("newcomer", "testing")))).To(Succeed())
 	breaks(ctx, system, "newcomer", ways, right)
-	remove(ctx, management("newcomer"), dataLocation("clusters-newcomer-testing-0"), environment("testing"))
+	remove(ctx, management("newcomer"), dataLocation("clusters.newcomer.testing.0"), environment("testing"))
 
 	By("naming a Secret that config/rbac does not let the operator read")
 	Expect(ops.ApplyYAML(ctx, []byte(strings.Replace(managementCluster("elsewhere", "staging"), "namespace: skott-system", "namespace: default", 1)))).To(Succeed())
@@ -243,7 +243,7 @@ spec:
 		{"its credentials are unknown", argoCDSecret(&rest.Config{Host: spare.URL(), BearerToken: "no", TLSClientConfig: rest.TLSClientConfig{CAData: spare.CA()}}), skottv1.ReasonUnauthorized, nil},
 		{"the certificate does not verify", argoCDSecret(stranger), skottv1.ReasonCertificateInvalid, nil},
 	}, right)
-	remove(ctx, management("by-argocd"), dataLocation("clusters-by-argocd-testing-0"), environment("testing"))
+	remove(ctx, management("by-argocd"), dataLocation("clusters.by-argocd.testing.0"), environment("testing"))
 	puts(ctx, "argocd", "by-argocd", nil)
 }
 
@@ -272,7 +272,7 @@ func namesTheFirst(ctx SpecContext) {
 }
 
 func remembersDeleted(ctx SpecContext) {
-	recorded := dataLocation("clusters-production-production-0")
+	recorded := dataLocation("clusters.production.production.0")
 	Expect(hub.Get(ctx, client.ObjectKeyFromObject(recorded), recorded)).To(Succeed())
 	values := func() (out []string) {
 		for _, a := range recorded.Spec.Addresses {

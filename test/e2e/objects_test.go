@@ -197,7 +197,7 @@ spec: {stage: testing}
 
 	By("deleting the ManagementCluster: what was of it stays forbidden")
 	remove(ctx, management("spare"))
-	Expect(hub.Get(ctx, client.ObjectKey{Name: "clusters-spare-testing-0"}, dataLocation(""))).To(Succeed())
+	Expect(hub.Get(ctx, client.ObjectKey{Name: "clusters.spare.testing.0"}, dataLocation(""))).To(Succeed())
 	Consistently(func() error { return try(ctx, shop, service("orders.db.testing.example")) }).WithTimeout(time.Second).Should(refuses("D101"))
-	remove(ctx, dataLocation("clusters-spare-testing-0"), dataLocation("testing-data"), environment("testing"))
+	remove(ctx, dataLocation("clusters.spare.testing.0"), dataLocation("testing-data"), environment("testing"))
 }
