@@ -278,6 +278,9 @@ func (l *loop) write(ctx context.Context, u *unstructured.Unstructured, suspect 
 		if err := l.awaitEstablished(ctx, live); err != nil {
 			return false, err
 		}
+		if err := l.awaitDiscovery(ctx, live); err != nil {
+			return false, err
+		}
 		if old.uid != live.GetUID() { // every Guard went with the old one
 			maps.DeleteFunc(l.records, func(k objectKey, _ record) bool { return k.kind == kindGuard.Kind })
 		}
