@@ -77,24 +77,25 @@ func (r *managementClusters) isProduction(ctx context.Context, mc *skottv1.Manag
 	return err != nil || e.EffectiveClass() == skottv1.ClassProduction
 }
 
-// writeClusters cuts the addresses into DataLocations, writes those that differ and removes
-// those that are left over.
+// writeClusters writes the DataLocations that differ and removes those that are left over.
 func (r *managementClusters) writeClusters(ctx context.Context, mc *skottv1.ManagementCluster, addresses []string, recorded []skottv1.DataLocation) error {
 	existing := map[string]*skottv1.DataLocation{}
 	for i := range recorded {
 		existing[recorded[i].Name] = &recorded[i]
 	}
-	n := 0
-	for chunk := range slices.Chunk(addresses, perLocation) {
+	name := func(n int) string { return fmt.Sprintf("clusters.%s.%s.%d", mc.Name, mc.EnvironmentName(), n) }
+	for n, chunk := range placed(addresses, existing, name) {
+		if len(chunk) == 0 {
+			continue
+		}
 		want := &skottv1.DataLocation{
-			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("clusters.%s.%s.%d", mc.Name, mc.EnvironmentName(), n), Labels: map[string]string{
+			ObjectMeta: metav1.ObjectMeta{Name: name(n), Labels: map[string]string{
 				skottv1.LabelOrigin: originLearned, skottv1.LabelManagementCluster: mc.Name, skottv1.LabelEnvironment: mc.EnvironmentName()}},
 			Spec: skottv1.DataLocationSpec{EnvironmentRef: skottv1.EnvironmentReference{Name: mc.EnvironmentName()}},
 		}
 		for _, a := range chunk {
 			want.Spec.Addresses = append(want.Spec.Addresses, skottv1.Address{Type: skottv1.AddressType(address.ClusterEndpoint), Value: a})
 		}
-		n++
 		if err := r.writeLocation(ctx, existing[want.Name], want); err != nil {
 			return err
 		}
@@ -106,6 +107,41 @@ func (r *managementClusters) writeClusters(ctx context.Context, mc *skottv1.Mana
 		}
 	}
 	return nil
+}
+
+// placed says which addresses each location holds. An address stays in the location that
+// it stands in, so that no sequence of writes takes one away for a moment, or for good when
+// the sequence breaks off; a new one goes where there is room.
+func placed(addresses []string, existing map[string]*skottv1.DataLocation, name func(int) string) [][]string {
+	left := map[string]bool{}
+	for _, a := range addresses {
+		left[a] = true
+	}
+	out := make([][]string, 0, len(existing)+1)
+	for n, found := 0, 0; found < len(existing) && n <= len(addresses)+len(existing); n++ {
+		var kept []string
+		if d := existing[name(n)]; d != nil {
+			found++
+			for _, a := range d.Spec.Addresses {
+				if left[a.Value] {
+					kept = append(kept, a.Value)
+					delete(left, a.Value)
+				}
+			}
+		}
+		out = append(out, kept)
+	}
+	n := 0
+	for _, a := range slices.Sorted(maps.Keys(left)) {
+		for n < len(out) && len(out[n]) >= perLocation {
+			n++
+		}
+		if n == len(out) {
+			out = append(out, nil)
+		}
+		out[n] = append(out[n], a)
+	}
+	return out
 }
 
 func (r *managementClusters) writeLocation(ctx context.Context, have, want *skottv1.DataLocation) error {
