@@ -109,7 +109,14 @@ const celNetworks = `(size(params.spec.prefixLengths) == 0 ? [] : [isIP(k) ? k :
 const celMatches = `[k.find('^[^/:]*')].map(h, ` + celPrefixes + ` + [h] + ` + celSuffixes + ` + ` + celNetworks + `)[0].filter(m, m in params.spec.addresses)`
 
 // celSuspect is Book.knowsHead of the head named h.
-const celSuspect = `(h in params.spec.hosts || size(params.spec.suffixLabels) > 0 && ` +
+const celSuspect = `(h in params.spec.hosts || ` + celWide + `)`
+
+// celOwnedToken is celSuspect for the head h of the token t: a host with nothing behind it
+// has an owner only if it is an address itself.
+const celOwnedToken = `((t == h ? h in params.spec.addresses : h in params.spec.hosts) || ` + celWide + `)`
+
+// celWide is true for heads that may have an owner without standing in the Guard.
+const celWide = `(size(params.spec.suffixLabels) > 0 && ` +
 	`[size(h.split('.'))].exists(l, params.spec.suffixLabels.exists(n, n < l && '*.' + h.split('.', l - n + 1)[l - n] in params.spec.addresses)) || ` +
 	`size(params.spec.prefixLengths) > 0 && h.matches('^[0-9.]+$') || ` +
 	`'aws' in params.spec.hosts && (h.startsWith('s3://') || h.endsWith('.amazonaws.com')) || ` +

@@ -149,7 +149,7 @@ func addMovement(p *admissionv1.ValidatingAdmissionPolicy, family flow.Family) {
 	} else {
 		addRules(p, canaryRules)
 	}
-	p.Spec.Validations = append(p.Spec.Validations, validation("variables.crossings == ''", celMessage, "crosses a DataBoundary of Skott"))
+	p.Spec.Validations = append(p.Spec.Validations, validation("variables.refs == '' || variables.crossings == ''", "variables.refs == '' ? '' : "+celMessage, "crosses a DataBoundary of Skott"))
 }
 
 // celMayName is true unless the object, of a kind that holds nothing but free text, is small

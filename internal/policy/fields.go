@@ -268,7 +268,7 @@ func exactRows(k *flow.Kind, f *flow.Field) string {
 // textRows are the rows of a field of free text: its tokens whose host somebody owns.
 func textRows(k *flow.Kind, f *flow.Field) string {
 	w := each{join: `.join('\n')`, drop: "''", leaf: func(value, path, _ string) string {
-		return stringOf(value) + ".map(v, v.lowerAscii().findAll(" + quote(address.TokenPattern) + ").filter(t, [t.find(" + quote(address.HeadPattern) + ")].exists(h, " + celSuspect + "))" +
+		return stringOf(value) + ".map(v, v.lowerAscii().findAll(" + quote(address.TokenPattern) + ").filter(t, [t.find(" + quote(address.HeadPattern) + ")].exists(h, " + celOwnedToken + "))" +
 			".map(v, " + path + " + " + quote(meta(f)) + " + " + columns(f, nil) + ").join('\\n')).join('\\n')"
 	}}
 	return w.field(k, f)
