@@ -83,6 +83,7 @@ type Object struct {
 func Objects() []Object {
 	return []Object{
 		{"BackupStorageLocation", "velero.io", "backupstoragelocations", "/apis/velero.io/v1/namespaces/default/backupstoragelocations", Location("https://s3.sto2.example", "staging-backups")},
+		{"PersistentVolumeClaim", "", "persistentvolumeclaims", "/api/v1/namespaces/default/persistentvolumeclaims", claim()},
 		{"Deployment, 40 env values", "apps", "deployments", "/apis/apps/v1/namespaces/default/deployments", deployment(40)},
 		{"ConfigMap, 10 KB", "", "configmaps", "/api/v1/namespaces/default/configmaps", configMap(10 << 10)},
 		{"ConfigMap, 60 KB", "", "configmaps", "/api/v1/namespaces/default/configmaps", configMap(60 << 10)},
@@ -97,6 +98,17 @@ func Location(endpoint, bucket string) map[string]any {
 		"spec": map[string]any{
 			"provider": "aws", "objectStorage": map[string]any{"bucket": bucket, "prefix": "cluster-1"},
 			"config": map[string]any{"s3Url": endpoint, "region": "sto2", "s3ForcePathStyle": "true"},
+		},
+	}
+}
+
+// claim is a PersistentVolumeClaim of a volume by name, which is one exact field.
+func claim() map[string]any {
+	return map[string]any{
+		"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": map[string]any{"name": "bench", "namespace": "default"},
+		"spec": map[string]any{
+			"volumeName": "pvc-0f3a-staging", "storageClassName": "", "accessModes": []any{"ReadWriteOnce"},
+			"resources": map[string]any{"requests": map[string]any{"storage": "1Gi"}},
 		},
 	}
 }
