@@ -112,7 +112,8 @@ func Tokens(lower string) []string { return tokenRegexp.FindAllString(lower, -1)
 // none. Most texts hold no address, and this is what it takes to see that.
 func nextHead(s string, from int) (start, end int) {
 	for i := from; i < len(s); i++ {
-		start, before := i, i
+		var before int
+		start = i
 		for i < len(s) && class[s[i]]&inLabel != 0 {
 			i++
 		}

@@ -48,7 +48,7 @@ func run(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // the next run makes its own
+	defer os.RemoveAll(dir)
 	env, err := testenv.Start(ctx, dir)
 	if err != nil {
 		return err

@@ -212,7 +212,7 @@ func (t *target) create(ctx context.Context, object load.Object) (status int, bo
 	if err != nil {
 		return 0, nil, err
 	}
-	defer response.Body.Close() //nolint:errcheck // only read
+	defer response.Body.Close()
 	body, err = io.ReadAll(response.Body)
 	return response.StatusCode, body, err
 }
@@ -229,7 +229,7 @@ func (t *target) profile(ctx context.Context, d time.Duration, file string) {
 		fmt.Fprintln(os.Stderr, err)
 		return
 	}
-	defer response.Body.Close() //nolint:errcheck // only read
+	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)
 	if err == nil {
 		err = os.WriteFile(file, content, 0o600)
