@@ -33,10 +33,6 @@ import (
 // and is level-based: whatever happened, it builds everything anew from what there is.
 type publisher struct{ *hub }
 
-// gaugeInterval is how often the gauges are written when nothing else happens: proofs that
-// only repeat what was known ring no bell.
-const gaugeInterval = 15 * time.Second
-
 // publication is a policy with what is needed to apply it to a cluster.
 type publication struct {
 	policy   *policy.Policy
@@ -83,8 +79,7 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 	return ctrl.Result{RequeueAfter: wake}, nil
 }
 
-// read lists everything that decides. wake is when to look again: when a deleted boundary
-// stops acting, or the gauges are due.
+// read lists everything that decides. wake is when a deleted boundary stops acting.
 func (p *publisher) read(ctx context.Context) (s policy.Snapshot, clusters map[string]skottv1.GuardedCluster, wake time.Duration, err error) {
 	environments, boundaries := &skottv1.EnvironmentList{}, &skottv1.DataBoundaryList{}
 	locations, managementClusters := &skottv1.DataLocationList{}, &skottv1.ManagementClusterList{}
@@ -94,12 +89,11 @@ func (p *publisher) read(ctx context.Context) (s policy.Snapshot, clusters map[s
 		}
 	}
 	s.Environments, s.Locations = environments.Items, locations.Items
-	wake = gaugeInterval
 	for i := range boundaries.Items {
 		b := boundaries.Items[i]
 		if left := p.options.actsFor(&b, p.now()); left <= 0 {
 			continue
-		} else if !b.DeletionTimestamp.IsZero() && left < wake {
+		} else if !b.DeletionTimestamp.IsZero() && (wake == 0 || left < wake) {
 			wake = left
 		}
 		s.Boundaries = append(s.Boundaries, b)
