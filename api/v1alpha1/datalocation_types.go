@@ -20,8 +20,14 @@ const (
 	ReasonShared       = "Shared"       // spec.shared: never a crossing by itself
 )
 
-// LabelOrigin says how Skott came to know a DataLocation; "learned" on those it wrote itself.
-const LabelOrigin = "skott.dev/origin"
+// LabelOrigin says how Skott came to know a DataLocation; OriginLearned on those it wrote itself.
+const (
+	LabelOrigin   = "skott.dev/origin"
+	OriginLearned = "learned"
+)
+
+// MaxOrigins is how many origins a DataLocation names; the rest it counts.
+const MaxOrigins = 64
 
 // Address is one place that can hold or reach data.
 //
@@ -73,6 +79,15 @@ type DataLocationSpec struct {
 	// address may still belong to one Environment. When omitted it is false.
 	// +optional
 	Shared *bool `json:"shared,omitempty"`
+
+	// retention is how long a learned address stays after it was last seen, such as the
+	// backups that a deleted cluster leaves behind. Declared ones stay until they are
+	// deleted. When omitted it is that of the operator, 180 days unless it was told otherwise.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	Retention *metav1.Duration `json:"retention,omitempty"`
 }
 
 // DataLocationStatus is what Skott observes of the location.
@@ -84,11 +99,31 @@ type DataLocationStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// origins are the objects the addresses were seen in.
+	// origins are the fields of objects that a learned address was seen in, the first 64.
+	// One that is no longer there is kept until the retention has passed.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Origins []Origin `json:"origins,omitempty"`
+
+	// originCount is the number of all origins, named and not.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	OriginCount int32 `json:"originCount,omitempty"`
+
+	// seen sums up the origins: the first one, and how many more there are.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Seen string `json:"seen,omitempty"`
+
+	// firstSeen is when the address was seen first, of all origins that are named.
+	// +optional
+	FirstSeen *metav1.Time `json:"firstSeen,omitempty"`
+
+	// lastSeen is when the address was seen last, or when that could last not be ruled out
+	// because its cluster did not answer. While nothing changes it is written once a day.
+	// +optional
+	LastSeen *metav1.Time `json:"lastSeen,omitempty"`
 }
 
 // Origin is an object that an address was seen in.
@@ -136,10 +171,14 @@ type Origin struct {
 // +kubebuilder:printcolumn:name="Environment",type=string,JSONPath=`.spec.environmentRef.name`
 // +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.spec.addresses[0].type`
 // +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.spec.addresses[0].value`
-// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Origin",type=string,JSONPath=`.metadata.labels.skott\.dev/origin`
+// +kubebuilder:printcolumn:name="Seen",type=string,JSONPath=`.status.seen`
+// +kubebuilder:printcolumn:name="First",type=date,JSONPath=`.status.firstSeen`
+// +kubebuilder:printcolumn:name="Last",type=date,JSONPath=`.status.lastSeen`
 // +kubebuilder:printcolumn:name="Contested",type=string,JSONPath=`.status.conditions[?(@.type=="Contested")].status`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,priority=10
 // +kubebuilder:printcolumn:name="Shared",type=boolean,JSONPath=`.spec.shared`,priority=10
-// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`,priority=10
 type DataLocation struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is the standard object's metadata.

@@ -73,6 +73,24 @@ type ManagementClusterSpec struct {
 	// connection says how to reach the cluster: exactly one of its members.
 	// +required
 	Connection Connection `json:"connection,omitzero"`
+
+	// learn says what is learned from the objects of this cluster and of every Cluster
+	// under it. When omitted, addresses are learned and Secrets are not read.
+	// +optional
+	Learn *Learn `json:"learn,omitempty"`
+}
+
+// Learn says what is learned from the objects of clusters.
+type Learn struct {
+	// disabled: nothing is learned. What was learned stays until its retention has passed.
+	// When omitted it is false.
+	// +optional
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// secrets: keyed fingerprints of credentials are learned from Secrets, never their
+	// values. Skott then may read every Secret of these clusters. When omitted it is false.
+	// +optional
+	Secrets *bool `json:"secrets,omitempty"`
 }
 
 // EnvironmentReference names an Environment.
@@ -211,6 +229,12 @@ type ManagementClusterList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
 	Items           []ManagementCluster `json:"items"`
+}
+
+// Learns reports whether addresses are learned from the objects of the cluster.
+func (m *ManagementCluster) Learns() bool {
+	l := m.Spec.Learn
+	return l == nil || l.Disabled == nil || !*l.Disabled
 }
 
 // EnvironmentName is the Environment named by the spec, or "" for an Ops Cluster without one.
