@@ -41,8 +41,9 @@ var allowed = map[string][]string{
 	within + "flow":     {within + "address"},
 	within + "calendar": nil,
 	within + "policy":   {within + "address", within + "flow", within + "calendar", api},
-	within + "ledger":   nil,
-	within + "metrics":  nil,
+	// ledger says what DataLocations should be, and reads addresses as everybody does.
+	within + "ledger":  {within + "address", api},
+	within + "metrics": nil,
 	// status judges what was observed; fleet observes, in its terms.
 	within + "status":     {api},
 	within + "fleet":      {api, module + "config/crd", within + "status"},
@@ -59,7 +60,8 @@ var outside = map[string][]string{
 	within + "address":  nil,
 	within + "flow":     nil,
 	within + "calendar": nil,
-	within + "ledger":   nil,
+	// What everybody answers under a public suffix belongs to nobody; the list is data.
+	within + "ledger":   {apimachinery, "golang.org/x/net/publicsuffix"},
 	within + "policy":   {apimachinery, "k8s.io/api/admissionregistration/v1"},
 	within + "evidence": {apimachinery},
 	within + "metrics":  {"github.com/prometheus/client_golang/"},
