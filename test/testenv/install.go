@@ -40,6 +40,11 @@ func (s *Server) Install(ctx context.Context, crds ...*unstructured.Unstructured
 	if err := s.Apply(ctx, crds...); err != nil {
 		return err
 	}
+	return s.established(ctx, crds)
+}
+
+// established waits until the server serves the objects of each CRD.
+func (s *Server) established(ctx context.Context, crds []*unstructured.Unstructured) error {
 	for _, crd := range crds {
 		current := crd.DeepCopy()
 		err := poll(ctx, func(ctx context.Context) (bool, error) {

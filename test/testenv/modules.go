@@ -3,17 +3,17 @@ package testenv
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/skott-dev/skott/hack/crds/module"
 )
 
 // Module names the CRDs of one project inside its Go module. Reading them there keeps them exactly as published, and
@@ -103,16 +103,16 @@ func CRDs(ctx context.Context, modules ...Module) ([]*unstructured.Unstructured,
 		return nil, err
 	}
 	var crds []*unstructured.Unstructured
-	for i, module := range modules {
-		objects, err := readManifests(dirs[i], module.Files...)
+	for i, m := range modules {
+		objects, err := readManifests(dirs[i], m.Files...)
 		if err != nil {
-			return nil, fmt.Errorf("cannot read the CRDs of %s: %w", module.Path, err)
+			return nil, fmt.Errorf("cannot read the CRDs of %s: %w", m.Path, err)
 		}
 		for _, object := range objects {
 			if object.GetKind() != "CustomResourceDefinition" {
 				continue
 			}
-			object.SetLabels(merge(object.GetLabels(), module.Labels))
+			object.SetLabels(merge(object.GetLabels(), m.Labels))
 			crds = append(crds, object)
 		}
 	}
@@ -121,45 +121,11 @@ func CRDs(ctx context.Context, modules ...Module) ([]*unstructured.Unstructured,
 
 // download returns the directory of each module, after comparing its hash with the table.
 func download(ctx context.Context, modules []Module) ([]string, error) {
-	outside, err := os.MkdirTemp("", "testenv-")
-	if err != nil {
-		return nil, fmt.Errorf("cannot download modules: %w", err)
+	named := make([]module.Module, len(modules))
+	for i, m := range modules {
+		named[i] = module.Module{Path: m.Path, Version: m.Version, Sum: m.Sum}
 	}
-	defer os.RemoveAll(outside) // empty
-	args := []string{"mod", "download", "-json"}
-	for _, module := range modules {
-		args = append(args, module.Path+"@"+module.Version)
-	}
-	// Outside any module and workspace, so that neither our go.mod nor a vendor flag has a say.
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = outside
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	stdout, runErr := cmd.Output() // an error of one module is in its JSON
-	var dirs []string
-	for decoder := json.NewDecoder(bytes.NewReader(stdout)); ; {
-		var got struct{ Path, Version, Error, Dir, Sum string }
-		if err := decoder.Decode(&got); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return nil, fmt.Errorf("cannot download modules: %w", err)
-		}
-		want := modules[min(len(dirs), len(modules)-1)]
-		switch {
-		case got.Error != "":
-			return nil, fmt.Errorf("cannot download %s@%s: %s", got.Path, got.Version, got.Error)
-		case got.Path != want.Path || got.Version != want.Version:
-			return nil, fmt.Errorf("cannot download %s@%s: got %s@%s", want.Path, want.Version, got.Path, got.Version)
-		case got.Sum != want.Sum:
-			return nil, fmt.Errorf("cannot use %s@%s: its hash is %s, not %s", got.Path, got.Version, got.Sum, want.Sum)
-		}
-		dirs = append(dirs, got.Dir)
-	}
-	if runErr != nil || len(dirs) != len(modules) {
-		return nil, fmt.Errorf("cannot download modules: %w: %s", runErr, stderr.Bytes())
-	}
-	return dirs, nil
+	return module.Download(ctx, named)
 }
 
 // readManifests reads every YAML document of the files that match globs under dir.

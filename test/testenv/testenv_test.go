@@ -2,6 +2,7 @@ package testenv_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,8 +16,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/skott-dev/skott/test/testenv"
 )
@@ -145,6 +148,26 @@ var _ = Describe("A server", func() {
 		Expect(env.Kubectl(ctx, cluster, "get", "backupstoragelocations,volumesnapshotcontents,objectstores.barmancloud.cnpg.io,"+
 			"clusters.postgresql.cnpg.io,clustersecretstores,secretstores,applications.argoproj.io", "-A", "-o", "name")).
 			NotTo(ContainSubstring("doesn't have a resource type"))
+	})
+
+	It("serves the CRDs of the catalogue", func(ctx SpecContext) {
+		server, err := env.NewServer(ctx, testenv.Options{Name: "catalogue"})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(server.Stop)
+		begin := time.Now()
+		Expect(server.InstallCatalogueCRDs(ctx)).To(Succeed())
+		crds, err := testenv.CatalogueCRDs()
+		Expect(err).NotTo(HaveOccurred())
+		AddReportEntry(fmt.Sprintf("%d CRDs in %s", len(crds), time.Since(begin)))
+		for _, crd := range crds {
+			Expect(server.Client().Get(ctx, client.ObjectKeyFromObject(crd), crd)).To(Succeed())
+			conditions, _, _ := unstructured.NestedSlice(crd.Object, "status", "conditions")
+			for _, c := range conditions {
+				if condition := c.(map[string]any); condition["type"] == "Established" || condition["type"] == "NamesAccepted" {
+					Expect(condition["status"]).To(Equal("True"), "%s: %v", crd.GetName(), condition)
+				}
+			}
+		}
 	})
 
 	It("refuses a module whose content is not the expected one", func(ctx SpecContext) {
