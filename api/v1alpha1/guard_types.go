@@ -139,6 +139,21 @@ type GuardSpec struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=63
 	CustomerNamespaces []string `json:"customerNamespaces"`
+
+	// families are the policies that this cluster holds: those of kinds that every cluster
+	// has, and one per API group with movement kinds that it serves.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=512
+	// +kubebuilder:validation:items:MaxLength=253
+	Families []string `json:"families,omitempty"`
+
+	// movementKinds of users, which the guard webhook reads beside those of the project. They
+	// were validated where they were written.
+	// +optional
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:pruning:PreserveUnknownFields
+	MovementKinds []MovementKindSpec `json:"movementKinds,omitempty"`
 }
 
 // Guard says which cluster this is, and what is refused here. It is the parameter of

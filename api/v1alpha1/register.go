@@ -25,6 +25,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&DataLocation{}, &DataLocationList{},
 		&DataBoundary{}, &DataBoundaryList{},
 		&Guard{}, &GuardList{},
+		&MovementKind{}, &MovementKindList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

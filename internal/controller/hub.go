@@ -83,7 +83,7 @@ func Setup(mgr manager.Manager, options Options, recorder *metrics.Recorder) err
 		return err
 	}
 	for _, setup := range []func(manager.Manager, *hub) error{
-		setupPublisher, setupManagementCluster, setupEnvironment, setupDataLocation, setupDataBoundary, setupArgoCD,
+		setupPublisher, setupManagementCluster, setupEnvironment, setupDataLocation, setupDataBoundary, setupMovementKind, setupArgoCD,
 	} {
 		if err := setup(mgr, h); err != nil {
 			return err

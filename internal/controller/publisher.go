@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,13 +31,17 @@ import (
 
 // publisher turns the hub's objects into a policy and hands it to the fleet. It has one key
 // and is level-based: whatever happened, it builds everything anew from what there is.
-type publisher struct{ *hub }
+type publisher struct {
+	*hub
+	// rules of the last pass, and the movement kinds of users that they were made from.
+	rules *policy.Rules
+	kinds []skottv1.MovementKindSpec
+}
 
 // publication is a policy with what is needed to apply it to a cluster.
 type publication struct {
 	policy   *policy.Policy
 	clusters map[string]skottv1.GuardedCluster // by ManagementCluster
-	policies []*admissionv1.ValidatingAdmissionPolicy
 	revision string
 	// revisions remembers what the Guards of a cluster were, by its key.
 	revisions sync.Map
@@ -54,8 +58,9 @@ func setupPublisher(mgr manager.Manager, h *hub) error {
 		Watches(&skottv1.ManagementCluster{}, one).
 		Watches(&skottv1.DataLocation{}, one).
 		Watches(&skottv1.DataBoundary{}, one).
+		Watches(&skottv1.MovementKind{}, one).
 		WatchesRawSource(h.bell.listen(one)).
-		Complete(&publisher{h})
+		Complete(&publisher{hub: h, rules: policy.BuiltinRules()})
 }
 
 // Reconcile builds and publishes the policy if anything it depends on has changed.
@@ -68,7 +73,7 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 	revision := digest(snapshot, managementClusters)
 	if current := p.published.Load(); current == nil || current.revision != revision {
 		next := &publication{
-			policy: policy.New(snapshot), clusters: managementClusters, policies: policy.Policies(), revision: revision,
+			policy: policy.New(snapshot), clusters: managementClusters, revision: revision,
 		}
 		p.published.Store(next)
 		p.fleet.Publish(next.desire)
@@ -82,8 +87,8 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 // read lists everything that decides. wake is when a deleted boundary stops acting.
 func (p *publisher) read(ctx context.Context) (s policy.Snapshot, clusters map[string]skottv1.GuardedCluster, wake time.Duration, err error) {
 	environments, boundaries := &skottv1.EnvironmentList{}, &skottv1.DataBoundaryList{}
-	locations, managementClusters := &skottv1.DataLocationList{}, &skottv1.ManagementClusterList{}
-	for _, list := range []client.ObjectList{environments, boundaries, locations, managementClusters} {
+	locations, managementClusters, kinds := &skottv1.DataLocationList{}, &skottv1.ManagementClusterList{}, &skottv1.MovementKindList{}
+	for _, list := range []client.ObjectList{environments, boundaries, locations, managementClusters, kinds} {
 		if err := p.List(ctx, list); err != nil {
 			return s, nil, 0, fmt.Errorf("cannot list %T: %w", list, err)
 		}
@@ -105,10 +110,28 @@ func (p *publisher) read(ctx context.Context) (s policy.Snapshot, clusters map[s
 			Name: mc.Name, ManagementCluster: mc.Name, Role: string(mc.Spec.Role), Environment: mc.EnvironmentName(), Datacenter: mc.Spec.Datacenter,
 		}
 	}
+	sortByName(kinds.Items)
+	s.Rules = p.rulesOf(kinds.Items)
 	sortByName(s.Environments)
 	sortByName(s.Boundaries)
 	sortByName(s.Locations)
 	return s, clusters, wake, nil
+}
+
+// rulesOf are the rules with the movement kinds of users, made anew only when one of them
+// has changed: the policies are compiled from them.
+func (p *publisher) rulesOf(kinds []skottv1.MovementKind) *policy.Rules {
+	var specs []skottv1.MovementKindSpec
+	for i := range kinds {
+		if kinds[i].DeletionTimestamp.IsZero() {
+			specs = append(specs, kinds[i].Spec)
+		}
+	}
+	if !equality.Semantic.DeepEqual(p.kinds, specs) {
+		p.rules, _ = policy.NewRules(specs...) // what is invalid is told in its own status
+		p.kinds = specs
+	}
+	return p.rules
 }
 
 func sortByName[T any, P named[T]](items []T) {
@@ -136,6 +159,7 @@ func digest(s policy.Snapshot, clusters map[string]skottv1.GuardedCluster) strin
 	for i := range s.Locations {
 		_ = encoder.Encode([]any{s.Locations[i].Name, s.Locations[i].Spec})
 	}
+	_ = encoder.Encode(s.Rules.Kinds())
 	_ = encoder.Encode(clusters) // encoding sorts the keys; nothing of this can fail to encode
 	return hex.EncodeToString(sum.Sum(nil))[:12]
 }
@@ -158,9 +182,11 @@ func (p *publication) desire(c status.Cluster) (fleet.Desired, bool) {
 	if !known {
 		return fleet.Desired{}, false
 	}
-	guards := p.policy.Guards(g, c.Namespaces)
+	rules := p.policy.Rules()
+	families := rules.Families(c.Groups)
+	guards := p.policy.Guards(g, c.Namespaces, families)
 	d := fleet.Desired{
-		Revision: guards[0].Spec.Revision, Guards: guards, Policies: p.policies, Bindings: policy.Bindings(p.policy.Actions()...),
+		Revision: guards[0].Spec.Revision, Guards: guards, Policies: rules.Policies(families), Bindings: policy.Bindings(families, p.policy.Actions()...),
 	}
 	for _, canary := range policy.Canaries(guards) {
 		d.Canaries = append(d.Canaries, fleet.Canary(canary))

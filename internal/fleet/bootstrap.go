@@ -58,9 +58,10 @@ func operatorClusterRules(manages bool) []rbacv1.PolicyRule {
 			Resources: []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings"}},
 		{APIGroups: []string{"skott.dev"}, Verbs: write, Resources: []string{"guards"}},
 		{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"},
-			Verbs: []string{"get", "list", "watch", "update", "patch"}, ResourceNames: []string{guardCRDName}},
-		// RBAC cannot restrict create by name.
-		{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"}, Verbs: []string{"create"}},
+			Verbs: []string{"get", "update", "patch"}, ResourceNames: []string{guardCRDName}},
+		// RBAC cannot restrict create by name. All are listed, because what a cluster serves
+		// decides which policies it needs.
+		{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"}, Verbs: []string{"create", "list", "watch"}},
 		{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: []string{"get", "list", "watch"}},
 	}
 	if manages {
@@ -89,6 +90,8 @@ func canaryClusterRules(namespace string) []rbacv1.PolicyRule {
 }
 
 func canaryRules() []rbacv1.PolicyRule {
-	return []rbacv1.PolicyRule{{APIGroups: []string{""}, Verbs: []string{"create"},
-		Resources: []string{"pods", "configmaps", "services", "secrets", "persistentvolumeclaims"}}}
+	return []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Verbs: []string{"create"}, Resources: []string{"pods", "configmaps", "services", "secrets", "persistentvolumeclaims"}},
+		{APIGroups: []string{"apps"}, Verbs: []string{"create"}, Resources: []string{"controllerrevisions"}},
+	}
 }

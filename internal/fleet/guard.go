@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,6 +60,8 @@ type loop struct {
 	uid       types.UID
 	capable   bool
 	records   map[objectKey]record
+	served    []string // API groups, as they were discovered at servedAt
+	servedAt  time.Time
 	applied   string // revision of which every object is in records
 	watch     *watch
 	proof     *proof // the one under way
@@ -119,8 +122,8 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 	if next, err := l.admit(ctx); err != nil || next > 0 {
 		return next, err
 	}
-	if found := l.watch.environments(); found != nil {
-		l.station.update(func(c *Cluster) { c.Namespaces = found })
+	if err := l.observe(ctx); err != nil {
+		return 0, err
 	}
 	desired, ok := l.station.fleet.desired(l.station.snapshot())
 	if !ok {
@@ -145,6 +148,32 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 		l.proof = newProof(desired, proofOtherwise)
 	}
 	return l.prove(ctx)
+}
+
+// observe sees what of the cluster decides what it must hold: the Namespaces of an
+// Environment of their own, and the API groups that it serves.
+func (l *loop) observe(ctx context.Context) error {
+	if l.served == nil || time.Since(l.servedAt) > l.options().CanaryInterval {
+		list := &metav1.APIGroupList{}
+		if err := l.link.discover(ctx, "/apis", list); err != nil {
+			return err
+		}
+		l.served, l.servedAt = []string{}, time.Now()
+		for _, g := range list.Groups {
+			l.served = append(l.served, g.Name)
+		}
+	}
+	groups := append(l.watch.groups(), l.served...)
+	slices.Sort(groups)
+	groups = slices.Compact(groups)
+	found := l.watch.environments()
+	l.station.update(func(c *Cluster) {
+		c.Groups = groups
+		if found != nil {
+			c.Namespaces = found
+		}
+	})
+	return nil
 }
 
 // admit finds out which API server this is, whether it is this loop's to guard, and

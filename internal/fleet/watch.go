@@ -5,6 +5,7 @@ package fleet
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -26,7 +27,9 @@ import (
 type watch struct {
 	objects    map[string]cache.SharedIndexInformer // by kind
 	namespaces cache.SharedIndexInformer
-	running    sync.WaitGroup
+	// definitions are all CRDs by name: what the cluster serves follows from them.
+	definitions cache.SharedIndexInformer
+	running     sync.WaitGroup
 }
 
 // startWatch starts the informers; they end with the context.
@@ -42,6 +45,9 @@ func startWatch(ctx context.Context, config *rest.Config, wake func()) (*watch, 
 		_ = informer.SetTransform(func(o any) (any, error) { // managed fields are most of it
 			if m, ok := o.(*metav1.PartialObjectMetadata); ok {
 				m.ManagedFields = nil
+				if tweak == nil { // of all CRDs, only the names matter
+					m.ObjectMeta = metav1.ObjectMeta{Name: m.Name, ResourceVersion: m.ResourceVersion}
+				}
 			}
 			return o, nil
 		})
@@ -59,6 +65,7 @@ func startWatch(ctx context.Context, config *rest.Config, wake func()) (*watch, 
 	w.objects[kindGuard.Kind] = start(skottv1.GroupVersion.WithResource("guards"), managed)
 	w.objects[kindCRD.Kind] = start(apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions"),
 		func(o *metav1.ListOptions) { o.FieldSelector = "metadata.name=" + guardCRDName })
+	w.definitions = start(apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions"), nil)
 	w.namespaces = start(corev1.SchemeGroupVersion.WithResource("namespaces"),
 		func(o *metav1.ListOptions) { o.LabelSelector = skottv1.LabelEnvironment })
 	return w, nil
@@ -111,6 +118,20 @@ func (w *watch) environments() map[string]string {
 	for _, obj := range w.namespaces.GetStore().List() {
 		if m, ok := obj.(*metav1.PartialObjectMetadata); ok {
 			found[m.Name] = m.Labels[skottv1.LabelEnvironment]
+		}
+	}
+	return found
+}
+
+// groups are the API groups of the CRDs in the cluster.
+func (w *watch) groups() []string {
+	if w == nil || !w.definitions.HasSynced() {
+		return nil
+	}
+	var found []string
+	for _, name := range w.definitions.GetStore().ListKeys() {
+		if _, group, ok := strings.Cut(name, "."); ok {
+			found = append(found, group)
 		}
 	}
 	return found

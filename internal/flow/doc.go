@@ -4,8 +4,9 @@
 // reading over an object. It knows addresses, but not to whom they belong, nor which
 // crossings are forbidden.
 //
-// The table is data. Walk interprets it; package policy compiles the same rows into
-// admission policies. A row says where a text stands (Path), how it becomes an address
-// (Form), of which type, and which way data moves through it (Direction). Each kind_*.go
-// file holds one family and opens with the documents that its rows come from.
+// The table is data: kinds/*.yaml, in the form of the MovementKind that users write, one
+// file per family of projects, each opening with what its rows were read from. Walk
+// interprets it; package policy compiles the same rows into admission policies. A row says
+// where a text stands (Path), how it becomes an address (Form), of which type, and which way
+// data moves through it (Direction).
 package flow

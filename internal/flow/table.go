@@ -3,15 +3,14 @@
 package flow
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/address"
 )
 
 // Direction is the way data moves between an object and an address that it holds.
-type Direction string
+type Direction = skottv1.Direction
 
 // The directions.
 const (
@@ -19,12 +18,12 @@ const (
 	From Direction = "From"
 	// To: the object writes data to the address.
 	To Direction = "To"
-	// Names: the object mentions the address; it counts as both.
+	// Names: the object mentions the address; it counts as both, unless the kind is passive.
 	Names Direction = "Names"
 )
 
 // End marks a field of an object that names both ends of a movement itself.
-type End string
+type End = skottv1.End
 
 // The ends. A field that is no end has "".
 const (
@@ -33,44 +32,55 @@ const (
 )
 
 // Form says how the text at a path becomes an address.
-type Form int
+type Form = skottv1.Form
 
 // The forms, with the meaning of Field.With for each.
 const (
 	// Text is free text, a URL or a host name: every token of it is an address.
-	Text Form = iota
+	Text Form = "Text"
 	// Bucket is the name of a bucket. With: endpoint, prefix, provider.
-	Bucket
+	Bucket Form = "Bucket"
 	// Object is a URL such as s3://bucket/path. With: endpoint, suffix, and what stands
 	// for the suffix when it is absent.
-	Object
+	Object Form = "Object"
 	// Join puts Const, With[0], the text and With[1] together, with "/". All that are
 	// named must be there.
-	Join
+	Join Form = "Join"
 	// Image is a container image.
-	Image
+	Image Form = "Image"
 	// Git is a repository. With: path in it.
-	Git
+	Git Form = "Git"
 	// Store is the server of a secret store. With: path in it.
-	Store
+	Store Form = "Store"
 	// Endpoint is the host of an API server. With: port.
-	Endpoint
+	Endpoint Form = "Endpoint"
 	// Cluster is the name of a Cluster API Cluster. With: namespace.
-	Cluster
+	Cluster Form = "Cluster"
 	// IP is one IP address, or a host name.
-	IP
+	IP Form = "IP"
 	// Alias is a spelling that the book knows by heart. Const is put in front of it.
-	Alias
+	Alias Form = "Alias"
+	// Encoded is base64 of free text.
+	Encoded Form = "Encoded"
+	// Link is the name of another object, whose own references count. With: namespace. It is
+	// written Reference in a MovementKind.
+	Link Form = "Reference"
+	// Payload is a whole object, or text that holds some.
+	Payload Form = "Payload"
+
+	// inNamespace is Join with the constant "namespace".
+	inNamespace Form = "Namespace"
 )
 
 // Namespace is the type of a reference to another namespace of the same cluster. It is no
 // type of address that anybody declares: the Guard of a cluster holds its namespaces.
 const Namespace address.Type = "Namespace"
 
-// Family groups kinds under one admission policy.
+// Family groups kinds under one admission policy: one of those below, for kinds that every
+// cluster has, or the API group of the kinds.
 type Family string
 
-// The families.
+// The families that every cluster has.
 const (
 	Storage  Family = "storage"
 	Network  Family = "network"
@@ -80,32 +90,90 @@ const (
 	Clusters Family = "cluster"
 )
 
-// Field is one row: a place in an object that names an address.
-//
-// Path is dotted. A step "list[name]" walks a list and tells its elements by their field
-// "name", "list[*]" walks one whose elements have no name, "map{*}" walks the values of a
-// map. Keys with dots stand in braces: "annotations{example.com/x}".
+// families of groups whose policies are everywhere; kinds of the core group are named.
+var families = map[string]Family{
+	"apps": Workload, "batch": Workload, "networking.k8s.io": Network, "discovery.k8s.io": Network,
+	"storage.k8s.io": Storage, clusterGroup: Clusters,
+	"/pods": Workload, "/podtemplates": Workload, "/replicationcontrollers": Workload,
+	"/services": Network, "/endpoints": Network,
+	"/configmaps": Config, "/secrets": Delivery, "/serviceaccounts": Delivery,
+	"/persistentvolumes": Storage, "/persistentvolumeclaims": Storage,
+}
+
+const clusterGroup = "cluster.x-k8s.io"
+
+// familyOf is the family of a kind.
+func familyOf(group, resource string) Family {
+	if group == "" {
+		if f, ok := families["/"+resource]; ok {
+			return f
+		}
+		return Network
+	}
+	if f, ok := families[group]; ok {
+		return f
+	}
+	return Family(group)
+}
+
+// Everywhere reports whether the kinds of a family are served by every cluster.
+func (f Family) Everywhere() bool {
+	return slices.Contains([]Family{Storage, Network, Workload, Config, Delivery, Clusters}, f)
+}
+
+// Field is one row: a place in an object that names an address. Its path is described in
+// the API type MovementField.
 type Field struct {
 	Path      string
 	Form      Form
 	Type      address.Type
 	Direction Direction
-	With      []string
-	Const     string
-	End       End
+	// With are the paths of what belongs to the text, in the order of the form.
+	With  []string
+	Const string
+	// To is the resource that a Link names.
+	To  skottv1.MovementTarget
+	End End
 	// CreateOnly: only a new object is judged by this field, because the address is also
 	// that of the object itself.
 	CreateOnly bool
+	// Learn: the address belongs to the Environment that the object is in.
+	Learn bool
+	// Passive: the kind only keeps what it names, so that Names counts as From.
+	Passive bool
 
 	steps []Step
 	with  [][]Step
 }
 
+// maxWalks is how many lists and maps on its way a policy can follow.
+const maxWalks = 2
+
+// InPolicy reports whether the compiled policies read the field. The others are read by
+// Evaluate alone.
+func (f *Field) InPolicy() bool {
+	switch f.Form {
+	case Encoded, Link, Payload:
+		return false
+	}
+	walks := 0
+	for _, s := range f.steps {
+		if s.List || s.Map {
+			walks++
+		}
+	}
+	return walks <= maxWalks
+}
+
 // Kind is a movement kind: a resource whose objects move data, with the fields that say
-// where from and where to.
+// where from and where to. It must not be changed.
 type Kind struct {
-	Group, Version, Resource, Kind string
-	Family                         Family
+	Group, Resource, Kind string
+	// Versions known, the preferred one first.
+	Versions []string
+	// Namespaced reports whether objects of the kind live in namespaces.
+	Namespaced bool
+	Family     Family
 	// Subresources through which the same object is written.
 	Subresources []string
 	// Root is where the paths of Fields start, dotted, without lists; "" is the object.
@@ -114,8 +182,20 @@ type Kind struct {
 	// Rows names the set of Fields: kinds with the same name have the same fields.
 	Rows   string
 	Fields []Field
+	// PodSpecs are the paths of the pod specs in it.
+	PodSpecs []string
+	// Hidden says what objects of the kind do not show.
+	Hidden string
 
 	root []Step
+}
+
+// Version is the preferred version, or "v1" if none is known.
+func (k *Kind) Version() string {
+	if len(k.Versions) == 0 {
+		return "v1"
+	}
+	return k.Versions[0]
 }
 
 // Moves reports whether a write through a subresource ("" for none) can move data.
@@ -125,142 +205,31 @@ func (k *Kind) Moves(subresource string) bool {
 
 // Delivers reports whether objects of the kind say where they deliver to.
 func (k *Kind) Delivers() bool {
-	for i := range k.Fields {
-		if k.Fields[i].End == Destination {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(k.Fields, func(f Field) bool { return f.End == Destination })
+}
+
+// InPolicy reports whether the compiled policies read any field of the kind.
+func (k *Kind) InPolicy() bool {
+	return slices.ContainsFunc(k.Fields, func(f Field) bool { return f.InPolicy() })
 }
 
 // Steps are the parsed Root.
 func (k *Kind) Steps() []Step { return k.root }
 
-// Step is one step of a parsed path.
-type Step struct {
-	// Name of the field.
-	Name string
-	// List: the field is a list, and the path goes through its elements, told by their
-	// field Key ("*": by nothing).
-	List bool
-	Key  string
-	// Map: the path goes through the values of the map.
-	Map bool
+// Table is a set of movement kinds. It is immutable and safe for concurrent use.
+type Table struct {
+	kinds  []*Kind
+	index  map[[2]string]*Kind // by group and resource
+	byKind map[[2]string]*Kind // by group and kind
+	specs  map[[2]string]*skottv1.MovementKindSpec
 }
 
-// Steps is the parsed path of the field.
-func (f *Field) Steps() []Step { return f.steps }
-
-// WithSteps is the parsed path of With[i], nil where there is none, and whether it starts
-// at the innermost list element of the field's own path rather than at the object.
-func (f *Field) WithSteps(i int) (steps []Step, relative bool) {
-	if i >= len(f.with) || len(f.with[i]) == 0 {
-		return nil, false
-	}
-	n := innermost(f.steps)
-	w := f.with[i]
-	if n == 0 || len(w) < n || !slices.Equal(w[:n], f.steps[:n]) {
-		return w, false
-	}
-	return w[n:], true
-}
-
-// innermost is the number of steps up to and including the last list.
-func innermost(steps []Step) int {
-	for i := len(steps) - 1; i >= 0; i-- {
-		if steps[i].List {
-			return i + 1
-		}
-	}
-	return 0
-}
-
-// kinds is the table, parsed once.
-var kinds = build(storageKinds, networkKinds, workloadKinds(), configKinds, deliveryKinds, clusterKinds)
-
-// Kinds is the table of movement kinds, in a fixed order. It must not be changed.
-func Kinds() []*Kind { return kinds }
+// Kinds is the table in a fixed order: those of the project, then those of users. It must
+// not be changed.
+func (t *Table) Kinds() []*Kind { return t.kinds }
 
 // Lookup finds the kind of a resource, or nil if it moves nothing.
-func Lookup(group, resource string) *Kind {
-	for _, k := range kinds {
-		if k.Resource == resource && k.Group == group {
-			return k
-		}
-	}
-	return nil
-}
+func (t *Table) Lookup(group, resource string) *Kind { return t.index[[2]string{group, resource}] }
 
-func build(families ...[]Kind) []*Kind {
-	var out []*Kind
-	for _, family := range families {
-		for i := range family {
-			k := &family[i]
-			if k.Rows == "" {
-				k.Rows = k.Resource
-			}
-			if k.Root != "" {
-				k.root = mustParse(k.Root)
-			}
-			for j := range k.Fields {
-				f := &k.Fields[j]
-				f.steps = mustParse(f.Path)
-				for _, w := range f.With {
-					f.with = append(f.with, mustParse(w))
-				}
-			}
-			out = append(out, k)
-		}
-	}
-	return out
-}
-
-func mustParse(path string) []Step {
-	steps, err := parsePath(path)
-	if err != nil {
-		panic(err) // the table is part of the program, and a test parses it
-	}
-	return steps
-}
-
-// parsePath parses a path of the table; the error names the position.
-func parsePath(path string) ([]Step, error) {
-	var steps []Step
-	for i := 0; i < len(path); {
-		end := strings.IndexAny(path[i:], ".[{")
-		if end < 0 {
-			end = len(path) - i
-		}
-		s := Step{Name: path[i : i+end]}
-		i += end
-		if s.Name == "" {
-			return nil, fmt.Errorf("path %q: empty step at %d", path, i)
-		}
-		if i < len(path) && path[i] != '.' {
-			closing := map[byte]string{'[': "]", '{': "}"}[path[i]]
-			stop := strings.Index(path[i:], closing)
-			if stop < 0 {
-				return nil, fmt.Errorf("path %q: no %q after %d", path, closing, i)
-			}
-			inner := path[i+1 : i+stop]
-			switch {
-			case path[i] == '[':
-				s.List, s.Key = true, inner
-			case inner == "*":
-				s.Map = true
-			default:
-				steps = append(steps, s)
-				s = Step{Name: inner}
-			}
-			i += stop + 1
-		}
-		steps = append(steps, s)
-		if i < len(path) {
-			if path[i] != '.' {
-				return nil, fmt.Errorf("path %q: expected \".\" at %d", path, i)
-			}
-			i++
-		}
-	}
-	return steps, nil
-}
+// OfKind finds a kind by its name, or nil if it moves nothing.
+func (t *Table) OfKind(group, kind string) *Kind { return t.byKind[[2]string{group, kind}] }

@@ -18,12 +18,15 @@ type Reference struct {
 	Field *Field
 	// Key of the address, for every form but Text and Alias.
 	Key string
-	// Text as it stands in the object, for those two.
-	Text string
+	// Text as it stands in the object, for those two, Encoded and Link; of a Link also the
+	// Namespace it is in, "" for that of the object.
+	Text, Namespace string
+	// Node is what stands in the object, for Payload.
+	Node any
 
 	kind *Kind
 
-	names [4]string
+	names [maxNames]string
 	n     int
 }
 
@@ -107,6 +110,9 @@ func (w *walker) field(node any, element map[string]any, i int) {
 	if i == len(steps) {
 		if text, ok := node.(string); ok {
 			w.reference(text, element)
+		} else if node != nil && w.ref.Field.Form == Payload {
+			w.ref.Key, w.ref.Text, w.ref.Node = "", "", node
+			w.visit(&w.ref)
 		}
 		return
 	}
@@ -198,10 +204,14 @@ func (w *walker) reference(text string, element map[string]any) {
 	}
 	r := &w.ref
 	f := r.Field
-	r.Key, r.Text = "", ""
+	r.Key, r.Text, r.Namespace, r.Node = "", "", "", nil
 	switch f.Form {
-	case Text:
+	case Text, Encoded:
 		r.Text = text
+	case Link:
+		r.Text, r.Namespace = text, w.with(0, element)
+	case Payload:
+		r.Text, r.Node = text, text
 	case Alias:
 		r.Text = f.Const + text
 	case IP:

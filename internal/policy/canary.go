@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
@@ -71,6 +72,11 @@ func Canaries(guards []*skottv1.Guard) []Canary {
 			relabelled(flow.Clusters, CodeNamespaceLabel, "v1", "Namespace", Namespace),
 			relabelled(guardFamily, CodeGuard, skottv1.GroupVersion.String(), "Guard", guardName(skottv1.ActionDeny, 0)),
 		)
+		for _, family := range g.Spec.Families {
+			if f := flow.Family(family); !f.Everywhere() && f != guardFamily {
+				out = append(out, groupCanary(f, host))
+			}
+		}
 	}
 	return out
 }
@@ -78,12 +84,46 @@ func Canaries(guards []*skottv1.Guard) []Canary {
 func canary(family flow.Family, want, kind string, content map[string]any) Canary {
 	object := map[string]any{"apiVersion": "v1", "kind": kind}
 	maps.Copy(object, content)
-	return named(Canary{Family: string(family), Object: &unstructured.Unstructured{Object: object}, Want: want}, Namespace, "skott-canary-"+string(family))
+	return named(Canary{Family: string(family), Object: &unstructured.Unstructured{Object: object}, Want: want}, Namespace, canaryName(family))
 }
 
 func named(c Canary, namespace, name string) Canary {
 	c.Object.SetNamespace(namespace)
 	c.Object.SetName(name)
+	return c
+}
+
+// canaryKind is what the policy of an API group reads beside the kinds of the group, whose
+// objects a canary cannot be: their schemas differ. Nothing acts on a ControllerRevision.
+var canaryKind = func() *flow.Kind {
+	t, errs := (&flow.Table{}).Merge([]skottv1.MovementKindSpec{{
+		Group: canaryGroup, Kind: "ControllerRevision", Resource: "controllerrevisions", Versions: []string{"v1"},
+		Fields: []skottv1.MovementField{{Path: "metadata.annotations{" + canaryAnnotation + "}", Form: flow.Endpoint, Direction: flow.From}},
+	}})
+	if errs[0] != nil {
+		panic(errs[0])
+	}
+	return t.Kinds()[0]
+}()
+
+const (
+	canaryGroup      = "apps"
+	canaryAnnotation = "skott.dev/canary"
+)
+
+func canaryName(family flow.Family) string { return "skott-canary-" + string(family) }
+
+// canaryResource matches the canary of a family, and no other object.
+func canaryResource(family flow.Family) admissionv1.NamedRuleWithOperations {
+	r := resource(canaryGroup, writes, canaryKind.Resource)
+	r.ResourceNames = []string{canaryName(family)}
+	return r
+}
+
+// groupCanary proves the policy of an API group.
+func groupCanary(family flow.Family, host string) Canary {
+	c := canary(family, host, canaryKind.Kind, map[string]any{"apiVersion": canaryGroup + "/v1", "revision": int64(1)})
+	c.Object.SetAnnotations(map[string]string{canaryAnnotation: host})
 	return c
 }
 

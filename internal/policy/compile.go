@@ -20,9 +20,6 @@ import (
 // missing must be possible to write.
 const guardFamily flow.Family = "guard"
 
-// families in the order in which they are published and proved.
-var families = []flow.Family{flow.Storage, flow.Network, flow.Workload, flow.Config, flow.Delivery, flow.Clusters, guardFamily}
-
 // PolicyName is the name of the policy of a family, and of its binding for an action.
 func PolicyName(family flow.Family, action skottv1.Action) string {
 	name := "skott-" + string(family)
@@ -30,26 +27,6 @@ func PolicyName(family flow.Family, action skottv1.Action) string {
 		name += "-" + strings.ToLower(string(action))
 	}
 	return name
-}
-
-// Policies compiles the table of movement kinds, and the rules that protect the guard, into
-// admission policies: one per family, the same in every cluster. They read who may reach
-// whom from the Guard. Every field that the API server would default is written out, so
-// that a stored policy can be compared with the desired one.
-func Policies() []*admissionv1.ValidatingAdmissionPolicy {
-	out := make([]*admissionv1.ValidatingAdmissionPolicy, 0, len(families))
-	for _, family := range families {
-		p := newPolicy(family)
-		if family == guardFamily {
-			p.Spec.ParamKind = nil
-			p.Spec.MatchConstraints.ResourceRules = guardResources()
-			addRules(p, guardRules)
-		} else {
-			addMovement(p, family)
-		}
-		out = append(out, p)
-	}
-	return out
 }
 
 func newPolicy(family flow.Family) *admissionv1.ValidatingAdmissionPolicy {
@@ -125,18 +102,24 @@ func variable(name, expression string) admissionv1.Variable {
 
 // addMovement adds what decides over references: the variables that read an object step by
 // step, each only evaluated when the next one asks for it, and one validation.
-func addMovement(p *admissionv1.ValidatingAdmissionPolicy, family flow.Family) {
+func addMovement(p *admissionv1.ValidatingAdmissionPolicy, family flow.Family, kinds []*flow.Kind) {
 	c := &compiler{}
-	for _, k := range flow.Kinds() {
-		if k.Family != family {
+	for _, k := range kinds {
+		if k.Family != family || !k.InPolicy() {
 			continue
 		}
-		c.kinds = append(c.kinds, k)
+		readable := *k
+		readable.Fields = slices.DeleteFunc(slices.Clone(k.Fields), func(f flow.Field) bool { return !f.InPolicy() })
+		c.kinds = append(c.kinds, &readable)
 		resources := []string{k.Resource}
 		for _, sub := range k.Subresources {
 			resources = append(resources, k.Resource+"/"+sub)
 		}
 		p.Spec.MatchConstraints.ResourceRules = append(p.Spec.MatchConstraints.ResourceRules, resource(k.Group, writes, resources...))
+	}
+	if !family.Everywhere() {
+		c.kinds = append(c.kinds, canaryKind)
+		p.Spec.MatchConstraints.ResourceRules = append(p.Spec.MatchConstraints.ResourceRules, canaryResource(family))
 	}
 	p.Spec.Variables = c.variables()
 	if k := c.kinds[0]; len(c.kinds) == 1 && !slices.ContainsFunc(k.Fields, func(f flow.Field) bool { return !isText(&f) }) {
@@ -260,12 +243,21 @@ const celClaim = `[namespaceObject != null && has(namespaceObject.metadata.label
 func when(kinds ...*flow.Kind) string {
 	names := make([]string, len(kinds))
 	for i, k := range kinds {
-		names[i] = quote(k.Resource)
+		names[i] = k.Resource
 	}
 	if len(names) == 1 {
-		return "request.resource.resource == " + names[0]
+		return "request.resource.resource == " + quote(names[0])
 	}
-	return "request.resource.resource in [" + strings.Join(names, ", ") + "]"
+	return "request.resource.resource in " + quotes(names)
+}
+
+// quotes is a list of texts in CEL.
+func quotes(texts []string) string {
+	out := make([]string, len(texts))
+	for i, t := range texts {
+		out[i] = quote(t)
+	}
+	return "[" + strings.Join(out, ", ") + "]"
 }
 
 // roots are the map that paths start at, and how its path is shown if it is not the object.
@@ -306,7 +298,7 @@ func (c *compiler) byRows(build func(rows string, k *flow.Kind) string, otherwis
 		}
 		subresource := "variables.subresource == ''"
 		if subs := g.kinds[0].Subresources; len(subs) > 0 {
-			subresource = "variables.subresource in ['', " + quote(subs[0]) + "]"
+			subresource = "variables.subresource in " + quotes(append([]string{""}, subs...))
 		}
 		out = when(g.kinds...) + " && " + subresource + " ? " + paren(g.expr) + " : " + out
 	}
@@ -408,7 +400,7 @@ var celMessage = fmt.Sprintf("[variables.crossings.split('\\n')].map(l, 'crosses
 
 // Bindings binds every policy for each action in use: each binding reads the Guards of its
 // own action. The guard's own policy needs none.
-func Bindings(actions ...skottv1.Action) []*admissionv1.ValidatingAdmissionPolicyBinding {
+func Bindings(families []flow.Family, actions ...skottv1.Action) []*admissionv1.ValidatingAdmissionPolicyBinding {
 	// Where nothing says what to refuse, everything is; but nothing where it would only be told.
 	missing := map[skottv1.Action]admissionv1.ParameterNotFoundActionType{
 		skottv1.ActionDeny: admissionv1.DenyAction, skottv1.ActionWarn: admissionv1.AllowAction, skottv1.ActionAudit: admissionv1.AllowAction,

@@ -26,6 +26,9 @@ type Request struct {
 	DryRun bool
 	// Object as decoded JSON, and OldObject for UPDATE and DELETE.
 	Object, OldObject map[string]any
+	// Lookup finds another object of the same cluster, or none. Without it, references to
+	// other objects lead nowhere.
+	Lookup func(group, resource, namespace, name string) map[string]any
 }
 
 // Decision is the answer to a Request.
@@ -46,20 +49,35 @@ type place struct {
 	subject     string // how a message speaks of it
 }
 
-// Evaluator decides by one Guard. It is immutable and safe for concurrent use.
+// Evaluator decides by the Guard of one action. It is immutable and safe for concurrent use.
 type Evaluator struct {
-	spec *skottv1.GuardSpec
-	book *address.Book
+	spec  *skottv1.GuardSpec
+	book  *address.Book
+	table *flow.Table
+	// policies: only what the compiled policies read is read.
+	policies bool
 }
 
-// NewEvaluator reads a Guard. The Guard must not be changed afterwards.
-func NewEvaluator(g *skottv1.Guard) *Evaluator {
-	s := &g.Spec
-	return &Evaluator{spec: s, book: &address.Book{
-		Addresses: s.Addresses, Parents: s.Parents, Hosts: s.Hosts, Aliases: s.Aliases,
-		Depths: s.Depths, SuffixLabels: s.SuffixLabels, PrefixLengths: s.PrefixLengths,
-	}}
+// NewEvaluator reads a Guard, all parts of it if it is split; at least one. They must not be
+// changed afterwards. Kinds of users that the Guard carries and that are invalid are left out.
+func NewEvaluator(parts ...*skottv1.Guard) *Evaluator {
+	e := &Evaluator{table: flow.Builtin()}
+	e.spec, e.book = merged(parts)
+	if kinds := e.spec.MovementKinds; len(kinds) > 0 {
+		e.table, _ = e.table.Merge(kinds)
+	}
+	return e
 }
+
+// OfPolicies sees no more fields than the compiled policies read.
+func (e *Evaluator) OfPolicies() *Evaluator {
+	out := *e
+	out.policies = true
+	return &out
+}
+
+// Table of the movement kinds that the Evaluator knows.
+func (e *Evaluator) Table() *flow.Table { return e.table }
 
 // Evaluate decides a request. It sees what the compiled policies see, and beyond their
 // bounds on size.
@@ -67,7 +85,7 @@ func (e *Evaluator) Evaluate(r *Request) Decision {
 	if d, refused := e.protect(r); refused {
 		return d
 	}
-	kind := flow.Lookup(r.Group, r.Resource)
+	kind := e.table.Lookup(r.Group, r.Resource)
 	if kind == nil || r.Operation == "DELETE" || !kind.Moves(r.Subresource) || ending(r) {
 		return Decision{Allowed: true}
 	}
@@ -118,27 +136,9 @@ func (e *Evaluator) crossings(kind *flow.Kind, r *Request, here place) []Violati
 	if kind.Delivers() {
 		there = e.there(kind, r, there)
 	}
-	var exact, free []Violation
-	flow.Walk(kind, r.Object, r.Operation == "CREATE", func(ref *flow.Reference) {
-		switch {
-		case ref.Field.End == flow.Destination:
-		case ref.Field.Form == flow.Text:
-			lower := address.Lower(ref.Text)
-			if !e.book.MayHold(lower) {
-				return
-			}
-			for _, token := range address.Tokens(lower) {
-				if key := address.TokenKey(token); key != "" {
-					free = e.judge(free, ref, key, here.environment, there)
-				}
-			}
-		default:
-			if key := e.key(ref); key != "" {
-				exact = e.judge(exact, ref, key, here.environment, there)
-			}
-		}
-	})
-	return append(exact, free...) // as the policies, which read text only if it may matter
+	read := reading{e: e, request: r, here: here.environment, there: there}
+	read.object(kind, r.Object, r.Namespace, 0)
+	return append(read.exact, read.free...) // as the policies, which read text only if it may matter
 }
 
 // there is the place that an object delivers to, or otherwise if it does not say.
@@ -175,48 +175,6 @@ func (e *Evaluator) destination(ref *flow.Reference) string {
 		}
 	}
 	return ""
-}
-
-// judge appends a violation if the address with this key may not be named by ref here.
-func (e *Evaluator) judge(out []Violation, ref *flow.Reference, key, here, there string) []Violation {
-	m, ok := e.book.Owner(key, e.spec.Cluster.Datacenter)
-	if ref.Field.Type == address.Bucket && (!ok || m.Address != key) {
-		// An owner of something above, such as the endpoint, says nothing of what lies below.
-		if below, found := e.book.Parent(key); found && (m.Place == "" || e.spec.Crossings[below.Place][there] != "" && e.spec.Crossings[m.Place][there] == "") {
-			m, ok = below, true
-		}
-	}
-	if !ok || m.Place == "" {
-		return out
-	}
-	way, boundary := "", ""
-	if ref.Field.Direction != flow.To {
-		way, boundary = "1", e.spec.Crossings[m.Place][there]
-		if boundary == "" && there == here {
-			// The claim of a namespace adds to what its cluster may not read, and takes nothing away.
-			boundary = e.spec.Crossings[m.Place][e.spec.Cluster.Environment]
-		}
-		if ref.Field.End == flow.Source {
-			way = "3"
-		}
-	}
-	if boundary == "" && ref.Field.Direction != flow.From && ref.Field.End == "" {
-		way, boundary = "2", e.spec.Crossings[here][m.Place]
-	}
-	if boundary == "" {
-		return out
-	}
-	written := key
-	switch ref.Field.Form {
-	case flow.Text:
-		written = m.Written
-	case flow.Alias:
-		written = ref.Text
-	}
-	return append(out, Violation{
-		Code: addressCode(way, numbers[ref.Field.Type]), Path: ref.Path(), Address: written,
-		Owner: m.Place, Boundary: boundary, phrase: phrase(ref.Field),
-	})
 }
 
 // contents are the fields that hold what an object says.

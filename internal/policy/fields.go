@@ -173,6 +173,9 @@ func meta(f *flow.Field) string {
 	if f.End == flow.Source {
 		way = "S"
 	}
+	if way == "N" && f.Passive {
+		way = "P"
+	}
 	flag := ""
 	switch {
 	case f.Form == flow.Text:

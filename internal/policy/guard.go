@@ -17,6 +17,7 @@ import (
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/address"
+	"github.com/skott-dev/skott/internal/flow"
 )
 
 // Snapshot is everything that decides: what people wrote, and what the fleet observed. It
@@ -26,6 +27,8 @@ type Snapshot struct {
 	Boundaries   []skottv1.DataBoundary
 	Locations    []skottv1.DataLocation
 	Clusters     []Member
+	// Rules are the movement kinds in use; nil stands for those of the project alone.
+	Rules *Rules
 }
 
 // Member is a cluster of the fleet, as an address of its Environment.
@@ -49,6 +52,7 @@ type Policy struct {
 	contested  map[string][]string
 	selections map[string]Selection
 	counts     map[Count]int // keys have no Count
+	rules      *Rules
 	// parts of the address book, in the order of Guards; computed once for all clusters.
 	parts []*address.Book
 }
@@ -62,7 +66,10 @@ func New(s Snapshot) *Policy {
 	p := &Policy{
 		classes: map[string]skottv1.Class{}, stages: map[string]skottv1.Stage{}, customers: map[string][]string{},
 		crossings: map[skottv1.Action]map[string]map[string]string{}, contested: map[string][]string{}, selections: map[string]Selection{},
-		counts: map[Count]int{},
+		counts: map[Count]int{}, rules: s.Rules,
+	}
+	if p.rules == nil {
+		p.rules = BuiltinRules()
 	}
 	for i := range s.Environments {
 		e := &s.Environments[i]
@@ -226,6 +233,9 @@ func (p *Policy) addMember(m Member) {
 	}
 }
 
+// Rules that the policy works by.
+func (p *Policy) Rules() *Rules { return p.rules }
+
 // Contested are the addresses, in canonical form, that more than one place claims, with
 // those places.
 func (p *Policy) Contested() map[string][]string { return p.contested }
@@ -302,8 +312,8 @@ func (p *Policy) Actions() []skottv1.Action {
 
 // Guards compiles the Guards of a cluster: for every action in use as many as the address
 // book has parts. namespaces are those of the cluster that are of an Environment of their
-// own.
-func (p *Policy) Guards(cluster skottv1.GuardedCluster, namespaces map[string]string) []*skottv1.Guard {
+// own, families the policies that it holds.
+func (p *Policy) Guards(cluster skottv1.GuardedCluster, namespaces map[string]string, families []flow.Family) []*skottv1.Guard {
 	c := p.GuardedCluster(cluster)
 	var out []*skottv1.Guard
 	for _, action := range p.Actions() {
@@ -315,6 +325,10 @@ func (p *Policy) Guards(cluster skottv1.GuardedCluster, namespaces map[string]st
 				Spec: p.guardSpec(c, action, book),
 			}
 			p.addNamespaces(&g.Spec, namespaces)
+			g.Spec.MovementKinds = p.rules.kinds
+			for _, f := range families {
+				g.Spec.Families = append(g.Spec.Families, string(f))
+			}
 			out = append(out, g)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
-	"github.com/skott-dev/skott/internal/flow"
 )
 
 // GuardResource is the resource of the Guard, GuardCRD the name of its definition.
@@ -81,8 +80,8 @@ func isNamespace(_ *Evaluator, r *Request) bool {
 var (
 	canaryRules = []rule{{
 		code: CodeCanary, when: "request.userInfo.username == '" + CanaryUser + "'", cond: "!has(request.dryRun) || !request.dryRun",
-		applies: func(_ *Evaluator, r *Request) bool {
-			return r.User == CanaryUser && r.Operation != "DELETE" && (flow.Lookup(r.Group, r.Resource) != nil || isNamespace(nil, r))
+		applies: func(e *Evaluator, r *Request) bool {
+			return r.User == CanaryUser && r.Operation != "DELETE" && (e.table.Lookup(r.Group, r.Resource) != nil || isNamespace(nil, r))
 		},
 		refuses: func(_ *Evaluator, r *Request) bool { return !r.DryRun },
 		text:    `is sent by the user of Skott's live proof, which sends nothing but dry runs; {cluster}. See {doc}`,

@@ -78,6 +78,8 @@ type Cluster struct {
 	Guard     GuardState
 	// Namespaces that are labelled with an Environment of their own, with its name.
 	Namespaces map[string]string
+	// Groups are the API groups that the cluster serves, sorted; nil until they are known.
+	Groups []string
 }
 
 // Key names the cluster uniquely in the fleet: MANAGEMENTCLUSTER or

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"io"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/json"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/address"
+	"github.com/skott-dev/skott/internal/flow"
+)
+
+const (
+	// maxDepth is how many objects are followed one inside or behind the other: Restore,
+	// Backup, BackupStorageLocation, Secret.
+	maxDepth = 5
+	// maxFollowed is how many other objects are looked at for one request.
+	maxFollowed = 64
+)
+
+// reading is one pass over the references of a request's object.
+type reading struct {
+	e           *Evaluator
+	request     *Request
+	here, there string
+	exact, free []Violation
+	followed    int
+	// outer is what led to the object that is read now: a path in front of its own, or the
+	// reference that names it.
+	outer string
+	via   *via
+}
+
+// via is a reference in the request's object that leads to another object.
+type via struct {
+	path, name string
+	direction  flow.Direction
+}
+
+// object reads what an object of a kind says.
+func (r *reading) object(kind *flow.Kind, object map[string]any, namespace string, depth int) {
+	create := r.request.Operation == "CREATE"
+	flow.Walk(kind, object, create, func(ref *flow.Reference) {
+		if ref.Field.End == flow.Destination || r.e.policies && !ref.Field.InPolicy() {
+			return
+		}
+		switch ref.Field.Form {
+		case flow.Text:
+			r.text(ref, ref.Text)
+		case flow.Encoded:
+			r.encoded(ref)
+		case flow.Payload:
+			r.payload(ref, ref.Path(), namespace, depth)
+		case flow.Link:
+			r.link(ref, namespace, depth)
+		default:
+			if key := r.e.key(ref); key != "" {
+				r.exact = r.judge(r.exact, ref, key)
+			}
+		}
+	})
+}
+
+func (r *reading) text(ref *flow.Reference, text string) {
+	lower := address.Lower(text)
+	if !r.e.book.MayHold(lower) {
+		return
+	}
+	for _, token := range address.Tokens(lower) {
+		if key := address.TokenKey(token); key != "" {
+			r.free = r.judge(r.free, ref, key)
+		}
+	}
+}
+
+// encoded reads free text in base64, as the data of a Secret.
+func (r *reading) encoded(ref *flow.Reference) {
+	if plain, err := base64.StdEncoding.DecodeString(ref.Text); err == nil {
+		r.text(ref, string(plain))
+	}
+}
+
+// payload reads the objects that stand in a field.
+func (r *reading) payload(ref *flow.Reference, path, namespace string, depth int) {
+	if depth >= maxDepth {
+		return
+	}
+	outer := r.outer
+	r.outer += path + "."
+	defer func() { r.outer = outer }()
+	for _, object := range payloads(ref.Node) {
+		if kind := r.e.kindOf(object); kind != nil {
+			inner := namespaceOf(object)
+			if inner == "" {
+				inner = namespace
+			}
+			r.object(kind, object, inner, depth+1)
+		}
+	}
+}
+
+// payloads are the objects in a field: one, a list of them, or text that holds some.
+func payloads(node any) []map[string]any {
+	switch v := node.(type) {
+	case map[string]any:
+		if items, ok := v["items"].([]any); ok && strings.HasSuffix(stringIn(v, "kind"), "List") {
+			return payloads(items)
+		}
+		return []map[string]any{v}
+	case []any:
+		var out []map[string]any
+		for _, item := range v {
+			out = append(out, payloads(item)...)
+		}
+		return out
+	case string:
+		return documents(v)
+	}
+	return nil
+}
+
+// documents are the objects in a text: YAML or JSON, or base64 of that.
+func documents(text string) []map[string]any {
+	if plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text)); err == nil && len(plain) > 0 {
+		text = string(plain)
+	}
+	var out []map[string]any
+	reader := utilyaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096)
+	for {
+		var object map[string]any
+		if err := reader.Decode(&object); errors.Is(err, io.EOF) || err != nil {
+			return out
+		}
+		out = append(out, payloads(object)...)
+	}
+}
+
+// link reads the object that a field names.
+func (r *reading) link(ref *flow.Reference, namespace string, depth int) {
+	kind := r.e.table.Lookup(ref.Field.To.Group, ref.Field.To.Resource)
+	if r.request.Lookup == nil || kind == nil || depth >= maxDepth || r.followed >= maxFollowed {
+		return
+	}
+	if ref.Namespace != "" {
+		namespace = ref.Namespace
+	}
+	if !kind.Namespaced {
+		namespace = ""
+	}
+	r.followed++
+	object := r.request.Lookup(kind.Group, kind.Resource, namespace, ref.Text)
+	if object == nil {
+		return
+	}
+	before := r.via
+	if r.via == nil {
+		r.via = &via{path: r.outer + ref.Path(), name: ref.Text, direction: ref.Field.Direction}
+	}
+	outer := r.outer
+	r.outer = ""
+	r.object(kind, object, namespace, depth+1)
+	r.via, r.outer = before, outer
+}
+
+// judge appends a violation if the address with this key may not be named by ref here.
+func (r *reading) judge(out []Violation, ref *flow.Reference, key string) []Violation {
+	f := ref.Field
+	finding := mention{key: key, typ: f.Type, direction: f.Direction, passive: f.Passive, end: f.End}
+	if r.via != nil {
+		// The request's own field says which way data moves; what it leads to cannot widen that.
+		finding.passive = false
+		if r.via.direction != flow.Names {
+			finding.direction = r.via.direction
+		}
+	}
+	v, ok := r.e.crosses(finding, r.here, r.there)
+	if !ok {
+		return out
+	}
+	if r.via != nil {
+		// Only what the requester wrote is shown: the name of the object that leads there.
+		v.Path, v.Address, v.phrase = r.via.path, r.via.name, "leads to "+nouns[f.Type]+" through"
+		return append(out, v)
+	}
+	v.Path, v.phrase = r.outer+ref.Path(), phrase(f)
+	switch f.Form {
+	case flow.Text, flow.Encoded:
+	case flow.Alias:
+		v.Address = ref.Text
+	default:
+		v.Address = key
+	}
+	return append(out, v)
+}
+
+// mention is an address that an object says something about.
+type mention struct {
+	key       string
+	typ       address.Type
+	direction flow.Direction
+	passive   bool
+	end       flow.End
+}
+
+// crosses judges one mention: where it stands, and where the object delivers to. The
+// violation has no path yet, and shows what the address covers of the key.
+func (e *Evaluator) crosses(m mention, here, there string) (Violation, bool) {
+	match, ok := e.book.Owner(m.key, e.spec.Cluster.Datacenter)
+	if m.typ == address.Bucket && (!ok || match.Address != m.key) {
+		// An owner of something above, such as the endpoint, says nothing of what lies below.
+		if below, found := e.book.Parent(m.key); found && (match.Place == "" || e.spec.Crossings[below.Place][there] != "" && e.spec.Crossings[match.Place][there] == "") {
+			match, ok = below, true
+		}
+	}
+	if !ok || match.Place == "" {
+		return Violation{}, false
+	}
+	way, boundary := "", ""
+	if m.direction != flow.To {
+		way, boundary = "1", e.spec.Crossings[match.Place][there]
+		if boundary == "" && there == here {
+			// The claim of a namespace adds to what its cluster may not read, and takes nothing away.
+			boundary = e.spec.Crossings[match.Place][e.spec.Cluster.Environment]
+		}
+		if m.end == flow.Source {
+			way = "3"
+		}
+	}
+	pushes := m.direction == flow.To || m.direction == flow.Names && !m.passive
+	if boundary == "" && pushes && m.end == "" {
+		way, boundary = "2", e.spec.Crossings[here][match.Place]
+	}
+	if boundary == "" {
+		return Violation{}, false
+	}
+	return Violation{Code: addressCode(way, numbers[m.typ]), Address: match.Written, Owner: match.Place, Boundary: boundary}, true
+}
+
+// kindOf finds the movement kind of an object by what it says of itself.
+func (e *Evaluator) kindOf(object map[string]any) *flow.Kind {
+	group, _, found := strings.Cut(stringIn(object, "apiVersion"), "/")
+	if !found {
+		group = ""
+	}
+	return e.table.OfKind(group, stringIn(object, "kind"))
+}
+
+func stringIn(object map[string]any, key string) string {
+	s, _ := object[key].(string)
+	return s
+}
+
+func namespaceOf(object map[string]any) string {
+	meta, _ := object["metadata"].(map[string]any)
+	return stringIn(meta, "namespace")
+}
+
+// Object decodes the JSON of an object, with its numbers as an API server has them.
+func Object(raw []byte) (map[string]any, error) {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
+		return nil, nil
+	}
+	var out map[string]any
+	return out, json.Unmarshal(raw, &out)
+}
+
+// merged is one Guard with the addresses of all parts of a split one.
+func merged(parts []*skottv1.Guard) (*skottv1.GuardSpec, *address.Book) {
+	s := &parts[0].Spec
+	book := &address.Book{
+		Addresses: s.Addresses, Parents: s.Parents, Hosts: s.Hosts, Aliases: s.Aliases,
+		Depths: s.Depths, SuffixLabels: s.SuffixLabels, PrefixLengths: s.PrefixLengths,
+	}
+	if len(parts) == 1 {
+		return s, book
+	}
+	all := &address.Book{
+		Addresses: map[string]string{}, Parents: map[string]string{}, Hosts: map[string]string{}, Aliases: map[string]string{},
+	}
+	for _, g := range parts {
+		p := &g.Spec
+		for _, maps := range []struct{ to, from map[string]string }{
+			{all.Addresses, p.Addresses}, {all.Parents, p.Parents}, {all.Hosts, p.Hosts}, {all.Aliases, p.Aliases},
+		} {
+			for k, v := range maps.from {
+				maps.to[k] = v
+			}
+		}
+		all.Depths = depths(all.Depths, p.Depths...)
+		all.SuffixLabels = depths(all.SuffixLabels, p.SuffixLabels...)
+		all.PrefixLengths = depths(all.PrefixLengths, p.PrefixLengths...)
+	}
+	return s, all
+}
