@@ -70,9 +70,6 @@ func (t *Table) Merge(specs []skottv1.MovementKindSpec) (*Table, []error) {
 	for key, spec := range t.specs {
 		out.specs[key] = spec
 	}
-	for _, k := range t.kinds {
-		out.add(k)
-	}
 	errs := make([]error, len(specs))
 	for i := range specs {
 		key := [2]string{specs[i].Group, specs[i].Resource}
@@ -91,14 +88,35 @@ func (t *Table) Merge(specs []skottv1.MovementKindSpec) (*Table, []error) {
 			out.kinds = append(out.kinds, k)
 		}
 		out.specs[key] = spec
-		out.add(k)
 	}
+	out.share()
 	return out, errs
 }
 
-func (t *Table) add(k *Kind) {
-	t.index[[2]string{k.Group, k.Resource}] = k
-	t.byKind[[2]string{k.Group, k.Kind}] = k
+// share gives kinds of one family that have the same fields the same Rows, so that they are
+// compiled once, and finds every kind by its names.
+func (t *Table) share() {
+	rows := map[string]string{}
+	for i, k := range t.kinds {
+		if k.Root == "" {
+			fields := string(k.Family)
+			for j := range k.Fields {
+				f := k.Fields[j]
+				f.steps, f.with = nil, nil // they follow from the paths
+				fields += fmt.Sprintf("%+v", f)
+			}
+			if rows[fields] == "" {
+				rows[fields] = k.Resource
+			}
+			if k.Rows != rows[fields] { // the table that k came from may be in use
+				renamed := *k
+				renamed.Rows = rows[fields]
+				k, t.kinds[i] = &renamed, &renamed
+			}
+		}
+		t.index[[2]string{k.Group, k.Resource}] = k
+		t.byKind[[2]string{k.Group, k.Kind}] = k
+	}
 }
 
 // joined is a document with what another one adds to it.

@@ -4,6 +4,7 @@ package flow
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,13 +37,15 @@ func TestParsePath(t *testing.T) {
 // An error says where in the path it is.
 func TestParsePathErrors(t *testing.T) {
 	for path, want := range map[string]string{
-		".a":      `path ".a": empty step at 0`,
-		"a..b":    `path "a..b": empty step at 2`,
-		"a.[x]":   `path "a.[x]": empty step at 2`,
-		"a[name":  `path "a[name": no "]" after 1`,
-		"a.b{x":   `path "a.b{x": no "}" after 3`,
-		"a[x]b":   `path "a[x]b": expected "." at 4`,
-		"a{x}{y}": `path "a{x}{y}": expected "." at 4`,
+		".a":      `path ".a": empty step at position 0`,
+		"a..b":    `path "a..b": empty step at position 2`,
+		"a.[x]":   `path "a.[x]": empty step at position 2`,
+		"a[name":  `path "a[name": no "]" after position 1`,
+		"a.b{x":   `path "a.b{x": no "}" after position 3`,
+		"a.":      `path "a.": ends with a dot at position 1`,
+		"a[].b":   `path "a[].b": nothing in the brackets at position 1`,
+		"a[x]b":   `path "a[x]b": expected "." at position 4`,
+		"a{x}{y}": `path "a{x}{y}": expected "." at position 4`,
 	} {
 		if _, err := parsePath(path); err == nil || err.Error() != want {
 			t.Errorf("parsePath(%q): %v, want %s", path, err, want)
@@ -53,13 +56,13 @@ func TestParsePathErrors(t *testing.T) {
 // The table is well formed: what package policy compiles has no other shapes.
 func TestTable(t *testing.T) {
 	resources, rows := map[string]bool{}, map[string]string{}
-	for _, k := range Kinds() {
+	for _, k := range Builtin().Kinds() {
 		resource := k.Group + "/" + k.Resource
-		if resources[resource] || k.Kind == "" || k.Version == "" || k.Family == "" || len(k.Fields) == 0 {
+		if resources[resource] || k.Kind == "" || k.Family == "" || len(k.Fields) == 0 && k.Hidden == "" {
 			t.Errorf("%s: is there twice, or says too little", resource)
 		}
 		resources[resource] = true
-		if Lookup(k.Group, k.Resource) != k {
+		if Builtin().Lookup(k.Group, k.Resource) != k {
 			t.Errorf("Lookup does not find %s", resource)
 		}
 		paths := ""
@@ -78,36 +81,31 @@ func TestTable(t *testing.T) {
 				t.Errorf("%s: root %q walks a list or a map", resource, k.Root)
 			}
 		}
-		if !k.Moves("") || k.Moves("status") {
-			t.Errorf("%s: moves by its status, or not at all", resource)
+		if !k.Moves("") || k.Moves("exec") {
+			t.Errorf("%s: moves by what is no subresource of it, or not at all", resource)
 		}
 	}
-	if Lookup("apps", "pods") != nil || Lookup("", "deployments") != nil {
+	if Builtin().Lookup("apps", "pods") != nil || Builtin().Lookup("", "deployments") != nil {
 		t.Error("Lookup finds a resource in another group")
 	}
 }
 
 func checkField(t *testing.T, resource string, f *Field) {
 	t.Helper()
-	companions := map[Form]int{Text: 0, Alias: 0, IP: 0, Image: 0, Git: 1, Store: 1, Endpoint: 1, Cluster: 1, Join: 2, Bucket: 3, Object: 3}
-	if most, known := companions[f.Form]; !known || len(f.With) > most {
-		t.Errorf("%s %s: form %d has %d companions", resource, f.Path, f.Form, len(f.With))
-	}
-	walks := 0
-	for i, s := range f.Steps() {
-		if s.List || s.Map {
-			walks++
-		}
-		if s.Map && i != len(f.Steps())-1 {
-			t.Errorf("%s %s: goes on below the values of a map", resource, f.Path)
-		}
-	}
-	if walks > len((&Reference{}).names) {
-		t.Errorf("%s %s: walks %d lists and maps", resource, f.Path, walks)
+	if len(f.With) > len(companions[f.Form]) {
+		t.Errorf("%s %s: form %s has %d companions", resource, f.Path, f.Form, len(f.With))
 	}
 	if f.Direction != From && f.Direction != To && f.Direction != Names || f.Type == "" {
 		t.Errorf("%s %s: has no direction or no type", resource, f.Path)
 	}
+	if f.Type != Namespace && !slices.Contains(addressTypes, f.Type) {
+		t.Errorf("%s %s: is of no type of address: %q", resource, f.Path, f.Type)
+	}
+}
+
+var addressTypes = []address.Type{
+	address.Bucket, address.Host, address.CIDR, address.Volume, address.Snapshot, address.ClusterEndpoint,
+	address.Registry, address.Git, address.SecretPath, address.Project, address.Credential,
 }
 
 // said is what Walk finds, as "path: key" or "path: text".
@@ -118,7 +116,7 @@ func said(t *testing.T, group, resource, object string, create bool) []string {
 		t.Fatal(err)
 	}
 	var out []string
-	Walk(Lookup(group, resource), content, create, func(r *Reference) {
+	Walk(Builtin().Lookup(group, resource), content, create, func(r *Reference) {
 		out = append(out, r.Path()+": "+r.Key+r.Text)
 	})
 	return out
@@ -203,7 +201,7 @@ func FuzzWalk(f *testing.F) {
 		if json.Unmarshal(content, &object) != nil {
 			return
 		}
-		for _, k := range Kinds() {
+		for _, k := range Builtin().Kinds() {
 			Walk(k, object, true, func(r *Reference) {
 				if path := r.Path(); path == "" || strings.ContainsAny(path, "\t\n") {
 					t.Fatalf("%s: path %q", k.Resource, path)
@@ -224,7 +222,7 @@ func BenchmarkWalk(b *testing.B) {
 	if err := json.Unmarshal([]byte(`{"spec":{"provider":"aws","objectStorage":{"bucket":"b","prefix":"p"},"config":{"s3Url":"https://s3.example","region":"x"}}}`), &object); err != nil {
 		b.Fatal(err)
 	}
-	k := Lookup("velero.io", "backupstoragelocations")
+	k := Builtin().Lookup("velero.io", "backupstoragelocations")
 	b.ReportAllocs()
 	for b.Loop() {
 		Walk(k, object, true, func(*Reference) {})

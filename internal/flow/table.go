@@ -156,13 +156,12 @@ func (f *Field) InPolicy() bool {
 	case Encoded, Link, Payload:
 		return false
 	}
-	walks := 0
-	for _, s := range f.steps {
-		if s.List || s.Map {
-			walks++
+	for i, s := range f.steps {
+		if s.Map && i != len(f.steps)-1 {
+			return false
 		}
 	}
-	return walks <= maxWalks
+	return walks(f.steps) <= maxWalks
 }
 
 // Kind is a movement kind: a resource whose objects move data, with the fields that say

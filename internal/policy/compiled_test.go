@@ -35,7 +35,7 @@ type compiled struct {
 
 func compile(t testing.TB, family flow.Family) compiled {
 	t.Helper()
-	policies := policy.Policies()
+	policies := policy.BuiltinRules().Policies(policy.BuiltinRules().AllFamilies())
 	p := policies[slices.IndexFunc(policies, func(p *admissionv1.ValidatingAdmissionPolicy) bool { return p.Name == policy.PolicyName(family, "") })]
 	compiler, err := cel.NewCompositedCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
 	if err != nil {
@@ -97,7 +97,7 @@ var namespace = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}
 
 // familyOf is the family of a resource.
 func familyOf(object load.Object) flow.Family {
-	return flow.Lookup(object.Group, object.Resource).Family
+	return flow.Builtin().Lookup(object.Group, object.Resource).Family
 }
 
 // denial is the message of the policy that refuses an object, or "".
@@ -115,7 +115,7 @@ func (c compiled) denial(t testing.TB, object load.Object, g *skottv1.Guard) str
 // BenchmarkPolicies measures the compiled policies in the API server's evaluator, without
 // the requests around them.
 func BenchmarkPolicies(b *testing.B) {
-	guards := policy.New(load.Snapshot(10_000)).Guards(load.Staging, nil)
+	guards := policy.New(load.Snapshot(10_000)).Guards(load.Staging, nil, policy.BuiltinRules().AllFamilies())
 	for _, object := range load.Objects() {
 		b.Run(object.Name, func(b *testing.B) {
 			c := compile(b, familyOf(object))

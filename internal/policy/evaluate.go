@@ -85,7 +85,7 @@ func (e *Evaluator) Evaluate(r *Request) Decision {
 	if d, refused := e.protect(r); refused {
 		return d
 	}
-	kind := e.table.Lookup(r.Group, r.Resource)
+	kind := e.kind(r)
 	if kind == nil || r.Operation == "DELETE" || !kind.Moves(r.Subresource) || ending(r) {
 		return Decision{Allowed: true}
 	}
@@ -99,6 +99,17 @@ func (e *Evaluator) Evaluate(r *Request) Decision {
 		d.Codes = append(d.Codes, v.Code)
 	}
 	return d
+}
+
+// kind is the movement kind of a request, or nil. The canary of an API group is one, whatever
+// else a ControllerRevision is.
+func (e *Evaluator) kind(r *Request) *flow.Kind {
+	if r.Group == canaryGroup && r.Resource == canaryKind.Resource {
+		if meta, _ := r.Object["metadata"].(map[string]any); strings.HasPrefix(stringIn(meta, "name"), canaryName("")) {
+			return canaryKind
+		}
+	}
+	return e.table.Lookup(r.Group, r.Resource)
 }
 
 // ending reports whether the request only takes an object that is being deleted a step

@@ -185,7 +185,7 @@ func TestGuardedCluster(t *testing.T) {
 func TestNamespaces(t *testing.T) {
 	p := New(Snapshot{Environments: environments, Boundaries: []skottv1.DataBoundary{boundary("b", skottv1.ActionDeny, nil, nil)}})
 	claims := map[string]string{"down": "staging", "same": "production", "up": "restore", "gone": "gone"}
-	g := p.Guards(cluster("production"), claims)[0]
+	g := p.Guards(cluster("production"), claims, families)[0]
 	if diff := cmp.Diff(map[string]string{"down": "staging", "same": "production"}, g.Spec.Namespaces); diff != "" {
 		t.Errorf("namespaces (-want +got):\n%s", diff)
 	}
@@ -206,7 +206,7 @@ func bookOf(g *skottv1.Guard) *address.Book { return NewEvaluator(g).book }
 
 func TestRevision(t *testing.T) {
 	of := func(s Snapshot, c skottv1.GuardedCluster, namespaces map[string]string) string {
-		guards := New(s).Guards(c, namespaces)
+		guards := New(s).Guards(c, namespaces, families)
 		for _, g := range guards {
 			if g.Spec.Revision != guards[0].Spec.Revision {
 				t.Errorf("the Guards of one publication have several revisions")
@@ -252,20 +252,20 @@ func TestActions(t *testing.T) {
 		boundary("a", skottv1.ActionAudit, names("staging"), names("testing")), boundary("w", skottv1.ActionWarn, names("production"), names("testing")),
 	}})
 	var got []string
-	for _, g := range p.Guards(cluster("testing"), nil) {
+	for _, g := range p.Guards(cluster("testing"), nil, families) {
 		got = append(got, g.Name+" "+string(g.Spec.Action)+" "+g.Labels[skottv1.LabelAction])
 	}
 	if diff := cmp.Diff([]string{"skott Deny Deny", "skott-warn Warn Warn", "skott-audit Audit Audit"}, got); diff != "" {
 		t.Errorf("Guards (-want +got):\n%s", diff)
 	}
-	if got := New(Snapshot{}).Guards(cluster("x"), nil); len(got) != 1 || got[0].Spec.Action != skottv1.ActionDeny {
+	if got := New(Snapshot{}).Guards(cluster("x"), nil, families); len(got) != 1 || got[0].Spec.Action != skottv1.ActionDeny {
 		t.Errorf("without a boundary there is no Deny Guard to prove the machine by: %v", got)
 	}
 }
 
 // Every family is proved, each part of the Guard is, and Evaluate refuses all of it.
 func TestCanaries(t *testing.T) {
-	guards := New(Snapshot{Environments: environments}).Guards(cluster("production"), map[string]string{"x": "staging"})
+	guards := New(Snapshot{Environments: environments}).Guards(cluster("production"), map[string]string{"x": "staging"}, families)
 	found := map[string]bool{}
 	for _, c := range Canaries(guards) {
 		found[c.Family] = true
@@ -276,9 +276,10 @@ func TestCanaries(t *testing.T) {
 			continue
 		}
 		kind := c.Object.GroupVersionKind()
-		i := slices.IndexFunc(flow.Kinds(), func(k *flow.Kind) bool { return k.Group == kind.Group && k.Kind == kind.Kind })
+		known := append(slices.Clone(flow.Builtin().Kinds()), canaryKind)
+		i := slices.IndexFunc(known, func(k *flow.Kind) bool { return k.Group == kind.Group && k.Kind == kind.Kind })
 		r := &Request{
-			Operation: "CREATE", Group: kind.Group, Resource: flow.Kinds()[i].Resource, Namespace: Namespace,
+			Operation: "CREATE", Group: kind.Group, Resource: known[i].Resource, Namespace: Namespace,
 			User: CanaryUser, DryRun: true, Object: c.Object.Object,
 		}
 		d := NewEvaluator(guards[0]).Evaluate(r)
@@ -336,7 +337,7 @@ func large(n int) Snapshot {
 func TestSplit(t *testing.T) {
 	p := New(large(60_000))
 	whole := address.NewBook(p.entries)
-	guards := p.Guards(cluster("staging"), nil)
+	guards := p.Guards(cluster("staging"), nil, families)
 	if len(guards) < 3 {
 		t.Fatalf("%d Guards, want several", len(guards))
 	}
@@ -392,7 +393,7 @@ func decisive(b *address.Book, key string) string {
 
 // What an object delivers, and where, is decided in one part.
 func TestSplitKeepsDestinations(t *testing.T) {
-	guards := New(large(60_000)).Guards(skottv1.GuardedCluster{Name: "ops", Role: "Ops"}, nil)
+	guards := New(large(60_000)).Guards(skottv1.GuardedCluster{Name: "ops", Role: "Ops"}, nil, families)
 	refused := 0
 	for i := 4; i < 60_000; i += 6_000 {
 		application := map[string]any{"spec": map[string]any{
@@ -416,7 +417,7 @@ func TestCodes(t *testing.T) {
 	if !slices.IsSorted(codes) || len(slices.Compact(slices.Clone(codes))) != len(codes) {
 		t.Errorf("Codes are not sorted, or one is there twice: %v", codes)
 	}
-	for _, k := range flow.Kinds() {
+	for _, k := range flow.Builtin().Kinds() {
 		for i := range k.Fields {
 			f := &k.Fields[i]
 			if numbers[f.Type] == "" || nouns[f.Type] == "" || verbs[f.Direction] == "" {

@@ -81,7 +81,7 @@ var (
 	canaryRules = []rule{{
 		code: CodeCanary, when: "request.userInfo.username == '" + CanaryUser + "'", cond: "!has(request.dryRun) || !request.dryRun",
 		applies: func(e *Evaluator, r *Request) bool {
-			return r.User == CanaryUser && r.Operation != "DELETE" && (e.table.Lookup(r.Group, r.Resource) != nil || isNamespace(nil, r))
+			return r.User == CanaryUser && r.Operation != "DELETE" && (e.kind(r) != nil || isNamespace(nil, r))
 		},
 		refuses: func(_ *Evaluator, r *Request) bool { return !r.DryRun },
 		text:    `is sent by the user of Skott's live proof, which sends nothing but dry runs; {cluster}. See {doc}`,

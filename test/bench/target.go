@@ -96,13 +96,13 @@ func (t *target) guard(ctx context.Context) error {
 	namespace.SetKind("Namespace")
 	namespace.SetName(policy.Namespace)
 	objects := []*unstructured.Unstructured{namespace}
-	for _, p := range policy.Policies() {
+	for _, p := range policy.BuiltinRules().Policies(benchFamilies) {
 		objects = append(objects, plain(p, "", ""))
 	}
 	if err := t.server.Apply(ctx, objects...); err != nil {
 		return err
 	}
-	guards := policy.New(load.Snapshot(t.size)).Guards(load.Staging, nil)
+	guards := policy.New(load.Snapshot(t.size)).Guards(load.Staging, nil, benchFamilies)
 	for _, g := range guards {
 		encoded, err := json.Marshal(g)
 		if err != nil {
@@ -113,7 +113,7 @@ func (t *target) guard(ctx context.Context) error {
 	if err := t.publish(ctx, guards); err != nil {
 		return err
 	}
-	for _, b := range policy.Bindings(skottv1.ActionDeny) {
+	for _, b := range policy.Bindings(benchFamilies, skottv1.ActionDeny) {
 		if err := t.server.Apply(ctx, plain(b, "", "")); err != nil {
 			return err
 		}
@@ -153,7 +153,7 @@ func (t *target) proved(ctx context.Context, guards []*skottv1.Guard) error {
 // was, from its begin, until the address was refused.
 func (t *target) change(ctx context.Context, i int) (write, denial time.Duration, err error) {
 	bucket := fmt.Sprintf("added-%d", i)
-	guards := policy.New(load.Snapshot(t.size, skottv1.Address{Type: "Bucket", Value: "https://s3.sto2.example/" + bucket})).Guards(load.Staging, nil)
+	guards := policy.New(load.Snapshot(t.size, skottv1.Address{Type: "Bucket", Value: "https://s3.sto2.example/" + bucket})).Guards(load.Staging, nil, benchFamilies)
 	object := load.Object{Name: bucket, Path: load.Objects()[0].Path, Content: load.Location("https://s3.sto2.example", bucket)}
 	if _, err := t.admitted(ctx, object); err != nil {
 		return 0, 0, err
@@ -254,3 +254,6 @@ func plain(o any, apiVersion, kind string) *unstructured.Unstructured {
 	}
 	return u
 }
+
+// benchFamilies are the policies that the measured cluster holds.
+var benchFamilies = policy.BuiltinRules().Families([]string{"velero.io"})

@@ -88,8 +88,8 @@ func guarded(ctx context.Context, t *testing.T, server *testenv.Server, role str
 	cluster := clusters["mc-sto2-staging"]
 	cluster.Name = cluster.ManagementCluster
 	f.Publish(func(c fleet.Cluster) (fleet.Desired, bool) {
-		guards := p.Guards(cluster, c.Namespaces)
-		d := fleet.Desired{Revision: guards[0].Spec.Revision, Guards: guards, Policies: policy.Policies(), Bindings: policy.Bindings(p.Actions()...)}
+		guards := p.Guards(cluster, c.Namespaces, families)
+		d := fleet.Desired{Revision: guards[0].Spec.Revision, Guards: guards, Policies: policy.BuiltinRules().Policies(families), Bindings: policy.Bindings(families, p.Actions()...)}
 		for _, canary := range policy.Canaries(guards) {
 			d.Canaries = append(d.Canaries, fleet.Canary(canary))
 		}

@@ -227,7 +227,7 @@ func request(t *testing.T, block string) (*policy.Request, string) {
 }
 
 func resourceOf(group, kind string) string {
-	for _, k := range flow.Kinds() {
+	for _, k := range flow.Builtin().Kinds() {
 		if k.Group == group && k.Kind == kind {
 			return k.Resource
 		}
@@ -248,7 +248,7 @@ func denial(t *testing.T, p *policy.Policy, block string) (policy.Decision, *pol
 	if e := r.NamespaceLabels[skottv1.LabelEnvironment]; e != "" {
 		namespaces[r.Namespace] = e
 	}
-	return policy.NewEvaluator(p.Guards(cluster, namespaces)[0]).Evaluate(r), r
+	return policy.NewEvaluator(p.Guards(cluster, namespaces, families)[0]).Evaluate(r), r
 }
 
 // sayings puts the answers of a page's examples in, where they stand alone.
@@ -286,7 +286,7 @@ func TestExamplesAreTrue(t *testing.T) {
 func TestREADMENamesThePolicy(t *testing.T) {
 	for _, m := range pair.FindAllStringSubmatch(read(t, "README.md"), -1) {
 		r, _ := request(t, m[1])
-		name := policy.PolicyName(flow.Lookup(r.Group, r.Resource).Family, "")
+		name := policy.PolicyName(flow.Builtin().Lookup(r.Group, r.Resource).Family, "")
 		want := r.Resource + "." + r.Group + ` "` + requestName(r) + `" is forbidden: ValidatingAdmissionPolicy '` + name + "' with binding '" + name + "-deny' denied request: "
 		if !strings.Contains(m[2], want) {
 			t.Errorf("README.md: the denial does not hold %q", want)
@@ -334,7 +334,7 @@ func TestEveryCodeHasAnExample(t *testing.T) {
 	page := read(t, "docs/denials.md")
 	p := platform(t, page)
 	reachable := map[string]bool{}
-	for _, k := range flow.Kinds() {
+	for _, k := range flow.Builtin().Kinds() {
 		for i := range k.Fields {
 			for _, code := range codesOf(&k.Fields[i]) {
 				reachable[code] = true

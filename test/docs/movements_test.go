@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/skott-dev/skott/internal/flow"
 	"github.com/skott-dev/skott/internal/policy"
+	"github.com/skott-dev/skott/test/corpus"
 )
 
 const movementsHead = `# Movement kinds
 
-<!-- Generated from flow.Kinds() by "go test ./test/docs -update". Do not edit. -->
+<!-- Generated from flow.Builtin().Kinds() by "go test ./test/docs -update". Do not edit. -->
 
 What the admission policies read, and so everything that they can refuse. One policy holds one
 family. All fields of an object are judged on CREATE and on UPDATE; one marked *new only* is judged on
@@ -35,11 +37,14 @@ The [codes](denials.md) follow the field, not the address: a bucket in free text
 code of a host. What is not in this table is not seen; see [coverage](coverage.md).
 `
 
-// families with what they hold, in the order of the policies.
-var families = []struct {
+// chapter is a family with what it holds.
+type chapter struct {
 	family flow.Family
 	holds  string
-}{
+}
+
+// held are the families that every cluster has, with what they hold, in the order of the policies.
+var held = []chapter{
 	{flow.Storage, "backups, volumes, snapshots, databases"},
 	{flow.Network, "local names for foreign hosts"},
 	{flow.Workload, "pods and everything that holds a pod template"},
@@ -48,14 +53,28 @@ var families = []struct {
 	{flow.Clusters, "Cluster API Clusters"},
 }
 
+// families are the policies of the suite's clusters.
+var families = corpus.Families()
+
+// chapters are the families, and then the API groups.
+func chapters() []chapter {
+	out := slices.Clone(held)
+	for _, family := range policy.BuiltinRules().AllFamilies() {
+		if !family.Everywhere() && family != "guard" {
+			out = append(out, chapter{family, "where its kinds are served"})
+		}
+	}
+	return out
+}
+
 // movements is the page.
 func movements() string {
 	var b strings.Builder
 	b.WriteString(movementsHead)
-	for _, f := range families {
+	for _, f := range chapters() {
 		fmt.Fprintf(&b, "\n## %s: %s\n", policy.PolicyName(f.family, ""), f.holds)
 		var done []string
-		for _, k := range flow.Kinds() {
+		for _, k := range flow.Builtin().Kinds() {
 			key := string(k.Family) + k.Rows
 			if k.Family != f.family || contains(done, key) {
 				continue
@@ -79,7 +98,7 @@ func contains(list []string, s string) bool {
 // writeKinds writes the fields of k once, for all kinds that share them.
 func writeKinds(b *strings.Builder, k *flow.Kind) {
 	b.WriteString("\n")
-	for _, other := range flow.Kinds() {
+	for _, other := range flow.Builtin().Kinds() {
 		if other.Family != k.Family || other.Rows != k.Rows {
 			continue
 		}
@@ -87,7 +106,7 @@ func writeKinds(b *strings.Builder, k *flow.Kind) {
 		if group == "" {
 			group = "core"
 		}
-		fmt.Fprintf(b, "- **%s** (%s/%s)", other.Kind, group, other.Version)
+		fmt.Fprintf(b, "- **%s** (%s/%s)", other.Kind, group, other.Version())
 		if other.Root != "" {
 			fmt.Fprintf(b, ", fields below `%s`", other.Root)
 		}

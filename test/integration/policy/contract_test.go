@@ -188,7 +188,7 @@ var _ = Describe("an action", Ordered, func() {
 	var user client.Client
 
 	BeforeAll(func(ctx SpecContext) {
-		for _, b := range policy.Bindings(skottv1.ActionWarn, skottv1.ActionAudit) {
+		for _, b := range policy.Bindings(families, skottv1.ActionWarn, skottv1.ActionAudit) {
 			Expect(server.Apply(ctx, object(b, "", ""))).To(Succeed(), b.Name)
 			DeferCleanup(func(ctx SpecContext) { Expect(server.Client().Delete(ctx, object(b, "", ""))).To(Succeed()) })
 		}
@@ -214,7 +214,7 @@ var _ = Describe("an action", Ordered, func() {
 			s.Boundaries = append(s.Boundaries, skottv1.DataBoundary{
 				ObjectMeta: metav1.ObjectMeta{Name: "boundary-" + strings.ToLower(string(a))}, Spec: skottv1.DataBoundarySpec{BoundaryRule: skottv1.BoundaryRule{Action: a}}})
 		}
-		out := policy.New(s).Guards(platform.Clusters["staging"].GuardedCluster, platform.Clusters["staging"].Namespaces)
+		out := policy.New(s).Guards(platform.Clusters["staging"].GuardedCluster, platform.Clusters["staging"].Namespaces, families)
 		for _, g := range out {
 			write(ctx, g)
 		}

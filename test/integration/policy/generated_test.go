@@ -159,7 +159,7 @@ type witness struct {
 // witnesses finds, for every row of every kind, a case whose object crosses through it.
 func witnesses() []witness {
 	var out []witness
-	for _, k := range flow.Kinds() {
+	for _, k := range corpus.Kinds() {
 		for i := range k.Fields {
 			f := &k.Fields[i]
 			row := rowOf(k, f.Path, numbers[f.Type])
@@ -299,7 +299,7 @@ type preparedGuard struct {
 func guardOf(cluster string) preparedGuard {
 	if _, ready := guards[cluster]; !ready {
 		c := platform.Clusters[cluster]
-		g := resolved.Guards(c.GuardedCluster, c.Namespaces)[0]
+		g := resolved.Guards(c.GuardedCluster, c.Namespaces, families)[0]
 		guards[cluster] = preparedGuard{object(g, "", ""), policy.NewEvaluator(g)}
 	}
 	return guards[cluster]

@@ -137,7 +137,7 @@ func large() map[string]map[string]any {
 var _ = Describe("large objects", Ordered, func() {
 	It("cost a policy less than an API server grants it, whatever the Guard", func(ctx SpecContext) {
 		cluster := platform.Clusters["staging"]
-		guard := resolved.Guards(cluster.GuardedCluster, cluster.Namespaces)[0]
+		guard := resolved.Guards(cluster.GuardedCluster, cluster.Namespaces, families)[0]
 		var wrong []string
 		for kind, g := range map[string]*skottv1.Guard{"": guard, ", wide Guard": wide(guard)} {
 			params, evaluator := object(g, "", ""), policy.NewEvaluator(g)
@@ -145,7 +145,7 @@ var _ = Describe("large objects", Ordered, func() {
 			for name, o := range large() {
 				c := &corpus.Case{Object: runtime.DeepCopyJSON(o), Cluster: "staging"}
 				q := requestOf(c)
-				family := flow.Lookup(q.Group, q.Resource).Family
+				family := flow.Builtin().Lookup(q.Group, q.Resource).Family
 				a, err := mustRead().decide(family, params, q)
 				switch d := evaluator.Evaluate(q); {
 				case err != nil:

@@ -93,11 +93,11 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		}
 	}
 	createEnding(ctx)
-	for _, p := range policy.Policies() {
+	for _, p := range policy.BuiltinRules().Policies(families) {
 		Expect(server.Apply(ctx, object(p, "", ""))).To(Succeed(), p.Name)
 	}
 	publish(ctx, "staging")
-	for _, b := range policy.Bindings(skottv1.ActionDeny) {
+	for _, b := range policy.Bindings(families, skottv1.ActionDeny) {
 		Expect(server.Apply(ctx, object(b, "", ""))).To(Succeed(), b.Name)
 	}
 })
@@ -122,7 +122,7 @@ func publish(ctx context.Context, cluster string) []*skottv1.Guard {
 	GinkgoHelper()
 	c, known := platform.Clusters[cluster]
 	Expect(known).To(BeTrue(), "cluster %q of the platform", cluster)
-	guards := resolved.Guards(c.GuardedCluster, c.Namespaces)
+	guards := resolved.Guards(c.GuardedCluster, c.Namespaces, families)
 	for _, g := range guards {
 		write(ctx, g)
 	}

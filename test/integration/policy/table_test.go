@@ -69,13 +69,13 @@ var _ = Describe("the table of movement kinds", func() {
 				continue
 			}
 			cluster := platform.Clusters[c.Cluster]
-			d := evaluate(resolved.Guards(cluster.GuardedCluster, cluster.Namespaces)[0], c)
+			d := evaluate(resolved.Guards(cluster.GuardedCluster, cluster.Namespaces, families)[0], c)
 			for _, row := range witnessed(k, d, c) {
 				crossing[key], rows[row] = true, true
 			}
 		}
 		var missing []string
-		for _, k := range flow.Kinds() {
+		for _, k := range corpus.Kinds() {
 			if key := k.Group + "/" + k.Kind; !crossing[key] || !permitted[key] {
 				missing = append(missing, fmt.Sprintf("%s: crossing %v, permitted %v", key, crossing[key], permitted[key]))
 			}
@@ -92,7 +92,7 @@ var _ = Describe("the table of movement kinds", func() {
 
 // kindOf is the movement kind of an object, or nil.
 func kindOf(u *unstructured.Unstructured) *flow.Kind {
-	for _, k := range flow.Kinds() {
+	for _, k := range corpus.Kinds() {
 		if k.Kind == u.GetKind() && k.Group == u.GroupVersionKind().Group {
 			return k
 		}
