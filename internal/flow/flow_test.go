@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/address"
 )
 
@@ -181,6 +182,33 @@ func TestWalk(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s", c.reason, diff)
 			}
 		})
+	}
+}
+
+// What stands beside a text below the value of a map is that of the same value.
+func TestWalkBelowMap(t *testing.T) {
+	k, err := newKind(&skottv1.MovementKindSpec{Kind: "Backup", Resource: "backups", Fields: []skottv1.MovementField{
+		{Path: "storages{*}.s3.bucket", Form: Bucket, With: map[string]string{"endpoint": "storages{*}.s3.url"}},
+		{Path: "storages{*}.hosts[*]"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	object := map[string]any{"storages": map[string]any{
+		"a": map[string]any{"s3": map[string]any{"bucket": "x", "url": "https://one.example"}},
+		"b": map[string]any{"s3": map[string]any{"bucket": "y"}, "hosts": []any{"h.example"}},
+		"c": "s3", "d": nil,
+	}}
+	var got []string
+	Walk(k, object, true, func(r *Reference) { got = append(got, r.Path()+": "+r.Key+r.Text) })
+	want := []string{`storages["a"].s3.bucket: one.example/x`, `storages["b"].s3.bucket: aws/y`, `storages["b"].hosts[*]: h.example`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for i := range k.Fields {
+		if !k.Fields[i].InPolicy() {
+			t.Errorf("%s: no policy reads it", k.Fields[i].Path)
+		}
 	}
 }
 

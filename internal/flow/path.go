@@ -24,7 +24,7 @@ type Step struct {
 func (f *Field) Steps() []Step { return f.steps }
 
 // WithSteps is the parsed path of With[i], nil where there is none, and whether it starts
-// at the innermost list element of the field's own path rather than at the object.
+// at the innermost list element or map value of the field's own path rather than at the object.
 func (f *Field) WithSteps(i int) (steps []Step, relative bool) {
 	if i >= len(f.with) || len(f.with[i]) == 0 {
 		return nil, false
@@ -37,10 +37,11 @@ func (f *Field) WithSteps(i int) (steps []Step, relative bool) {
 	return w[n:], true
 }
 
-// innermost is the number of steps up to and including the last list.
+// innermost is the number of steps up to and including the last list, or the last map that
+// the path goes on below.
 func innermost(steps []Step) int {
 	for i := len(steps) - 1; i >= 0; i-- {
-		if steps[i].List {
+		if steps[i].List || steps[i].Map && i+1 < len(steps) {
 			return i + 1
 		}
 	}

@@ -156,11 +156,6 @@ func (f *Field) InPolicy() bool {
 	case Encoded, Link, Payload:
 		return false
 	}
-	for i, s := range f.steps {
-		if s.Map && i != len(f.steps)-1 {
-			return false
-		}
-	}
 	return walks(f.steps) <= maxWalks
 }
 

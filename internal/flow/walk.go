@@ -104,7 +104,7 @@ type walker struct {
 }
 
 // field follows the steps of the field from step i at node; element is the innermost list
-// element passed.
+// element or map value passed.
 func (w *walker) field(node any, element map[string]any, i int) {
 	steps := w.ref.Field.steps
 	if i == len(steps) {
@@ -135,8 +135,12 @@ func (w *walker) field(node any, element map[string]any, i int) {
 		}
 		slices.Sort(keys)
 		for _, key := range keys {
+			inner := element
+			if m, isMap := values[key].(map[string]any); isMap {
+				inner = m
+			}
 			w.push(key)
-			w.field(values[key], element, i+1)
+			w.field(values[key], inner, i+1)
 			w.ref.n--
 		}
 	default:

@@ -89,8 +89,13 @@ func (w each) steps(base, element string, steps []flow.Step, path string, depth 
 	if s.Map {
 		m := fmt.Sprintf("m%d", depth)
 		key := at + ` + '["' + ` + celClean(item) + ` + '"]'`
-		inner := w.leaf(m+"["+item+"]", key, element)
-		return bind(m, celMap(base, prefix), w.together(m+".map("+item+", "+inner+")"))
+		value, keys := m+"["+item+"]", m
+		inner := w.leaf(value, key, element)
+		if len(rest) > 0 {
+			keys += ".filter(" + item + ", type(" + value + ") == map)"
+			inner = w.steps(value, value, rest, key, depth+1)
+		}
+		return bind(m, celMap(base, prefix), w.together(keys+".map("+item+", "+inner+")"))
 	}
 	at += w.bracket(s, item)
 	if len(rest) == 0 {
@@ -320,19 +325,19 @@ func countOf(f *flow.Field) string {
 	if n < 0 {
 		return ""
 	}
+	outer, inside, rest := celList(celRoot, steps[:n+1]), "c", steps[n+1:]
 	if steps[n].Map {
-		return "size(" + celMap(celRoot, steps[:n+1]) + ")"
+		outer, inside = celMap(celRoot, steps[:n+1]), "l[c]"
 	}
-	outer, rest := celList(celRoot, steps[:n+1]), steps[n+1:]
 	m := walks(rest)
 	if m < 0 {
 		return "size(" + outer + ")"
 	}
-	inner := celList("c", rest[:m+1])
+	inner := celList(inside, rest[:m+1])
 	if rest[m].Map {
-		inner = celMap("c", rest[:m+1])
+		inner = celMap(inside, rest[:m+1])
 	}
-	return bind("l", outer, fmt.Sprintf("size(l) > %d ? size(l) : size(l) + l.filter(c, type(c) == map).map(c, size(%s)).sum()", maxItems, inner))
+	return bind("l", outer, fmt.Sprintf("size(l) > %d ? size(l) : size(l) + l.filter(c, type(%s) == map).map(c, size(%s)).sum()", maxItems, inside, inner))
 }
 
 // walks is the first step that goes through a list or a map, or -1.
