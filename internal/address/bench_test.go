@@ -28,7 +28,7 @@ func BenchmarkParse(b *testing.B) {
 }
 
 // ofSize is a book of that many addresses.
-func ofSize(b *testing.B, n int) *Book {
+func ofSize(b testing.TB, n int) *Book {
 	b.Helper()
 	var entries []Entry
 	add := func(kind Type, format string, i int) {
