@@ -50,7 +50,8 @@ var allowed = map[string][]string{
 	within + "evidence":   {within + "policy", within + "ledger", api},
 	within + "webhook":    {within + "policy", within + "metrics", within + "ledger", api},
 	within + "controller": {within + "address", within + "flow", within + "policy", within + "fleet", within + "status", within + "metrics", within + "ledger", api, module + "config/crd"},
-	within + "cli":        {within + "address", within + "flow", within + "policy", within + "evidence", within + "ledger", api},
+	// docs carries the page that the command line quotes.
+	within + "cli": {within + "address", within + "flow", within + "policy", within + "evidence", within + "ledger", api, module + "docs"},
 }
 
 // outside says what the pure packages may import from other modules, by prefix. Packages

@@ -324,7 +324,7 @@ func (p *Policy) Guards(cluster skottv1.GuardedCluster, namespaces map[string]st
 					skottv1.LabelManagedBy: skottv1.FieldOwner, skottv1.LabelAction: string(action)}},
 				Spec: p.guardSpec(c, action, book),
 			}
-			p.addNamespaces(&g.Spec, namespaces)
+			addNamespaces(&g.Spec, namespaces)
 			g.Spec.MovementKinds = p.rules.kinds
 			for _, f := range families {
 				g.Spec.Families = append(g.Spec.Families, string(f))
@@ -380,11 +380,11 @@ func nonNil(v []int64) []int64 {
 
 // addNamespaces makes every namespace of the cluster an address of its place, below
 // "namespace/". The cluster itself owns those that are not listed.
-func (p *Policy) addNamespaces(s *skottv1.GuardSpec, namespaces map[string]string) {
+func addNamespaces(s *skottv1.GuardSpec, namespaces map[string]string) {
 	s.Addresses = maps.Clone(s.Addresses)
 	s.Addresses["namespace"] = s.Cluster.Environment
 	for name, environment := range namespaces {
-		if environment == s.Cluster.Environment || p.classes[environment] == skottv1.ClassNonProduction {
+		if environment == s.Cluster.Environment || s.Environments[environment] == skottv1.ClassNonProduction {
 			s.Namespaces[name] = environment
 			s.Addresses["namespace/"+name] = environment
 		}

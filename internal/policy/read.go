@@ -32,6 +32,9 @@ type reading struct {
 	here, there string
 	exact, free []Violation
 	followed    int
+	// notice is told of every reference, whether it crosses or not; nil where only
+	// violations are asked for.
+	notice func(ref *flow.Reference, key string, v *Violation)
 	// outer is what led to the object that is read now: a path in front of its own, or the
 	// reference that names it.
 	outer string
@@ -48,7 +51,11 @@ type via struct {
 func (r *reading) object(kind *flow.Kind, object map[string]any, namespace string, depth int) {
 	create := r.request.Operation == "CREATE"
 	flow.Walk(kind, object, create, func(ref *flow.Reference) {
-		if ref.Field.End == flow.Destination || r.e.policies && !ref.Field.InPolicy() {
+		if r.e.policies && !ref.Field.InPolicy() {
+			return
+		}
+		if ref.Field.End == flow.Destination {
+			r.destination(ref)
 			return
 		}
 		switch ref.Field.Form {
@@ -70,7 +77,7 @@ func (r *reading) object(kind *flow.Kind, object map[string]any, namespace strin
 
 func (r *reading) text(ref *flow.Reference, text string) {
 	lower := address.Lower(text)
-	if !r.e.book.MayHold(lower) {
+	if r.notice == nil && !r.e.book.MayHold(lower) {
 		return
 	}
 	for _, token := range address.Tokens(lower) {
@@ -182,7 +189,13 @@ func (r *reading) judge(out []Violation, ref *flow.Reference, key string) []Viol
 	}
 	v, ok := r.e.crosses(finding, r.here, r.there)
 	if !ok {
+		if r.notice != nil {
+			r.notice(ref, key, nil)
+		}
 		return out
+	}
+	if r.notice != nil {
+		r.notice(ref, key, &v)
 	}
 	if r.via != nil {
 		// Only what the requester wrote is shown: the name of the object that leads there.

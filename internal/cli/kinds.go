@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/flow"
+	"github.com/skott-dev/skott/internal/policy"
+)
+
+// table is the table of movement kinds, with what the command has to know of kinds.
+type table struct{ *flow.Table }
+
+// rules of the project, and of the users of this hub. A kind that is invalid is in use
+// nowhere, so it is left out here too; the warning says which.
+func (w *world) rules() (*policy.Rules, []string) {
+	specs := make([]skottv1.MovementKindSpec, len(w.kinds))
+	for i := range w.kinds {
+		specs[i] = w.kinds[i].Spec
+	}
+	rules, errs := policy.NewRules(specs...)
+	var warnings []string
+	for i, err := range errs {
+		if err != nil {
+			warnings = append(warnings, fmt.Sprintf("MovementKind %q is in use nowhere: %v", w.kinds[i].Name, err))
+		}
+	}
+	return rules, warnings
+}
+
+// table of the world: a Guard carries the kinds of users itself.
+func (w *world) table() table {
+	if len(w.guards) > 0 {
+		return table{policy.NewEvaluator(w.guards[0]).Table()}
+	}
+	rules, _ := w.rules()
+	return table{rules.Table()}
+}
+
+// kind of an object, or nil if it is in no table.
+func (t table) kind(gvk schema.GroupVersionKind) *flow.Kind { return t.OfKind(gvk.Group, gvk.Kind) }
+
+// resource of an object: by the table, or as names are usually made.
+func (t table) resource(gvk schema.GroupVersionKind) string {
+	if k := t.kind(gvk); k != nil {
+		return k.Resource
+	}
+	plural, _ := meta.UnsafeGuessKindToResource(gvk)
+	return plural.Resource
+}
+
+// clusterScoped are kinds of no table that live in no namespace, as far as rules concern
+// them.
+var clusterScoped = map[schema.GroupKind]bool{
+	{Kind: "Namespace"}: true,
+	{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}: true,
+	{Group: skottv1.GroupVersion.Group, Kind: "Guard"}:                true,
+}
+
+// namespaced reports whether objects of a kind live in namespaces.
+func (t table) namespaced(gvk schema.GroupVersionKind) bool {
+	if k := t.kind(gvk); k != nil {
+		return k.Namespaced
+	}
+	return !clusterScoped[gvk.GroupKind()]
+}
+
+// linked are the kinds that objects of others lead to.
+func (t table) linked() map[*flow.Kind]bool {
+	out := map[*flow.Kind]bool{}
+	for _, k := range t.Kinds() {
+		for i := range k.Fields {
+			if f := &k.Fields[i]; f.Form == flow.Link {
+				if to := t.Lookup(f.To.Group, f.To.Resource); to != nil {
+					out[to] = true
+				}
+			}
+		}
+	}
+	return out
+}
+
+// ungovernedKinds are the kinds that Skott found in the clusters of a ManagementCluster and
+// that are in no table. No hub says so yet.
+func ungovernedKinds(*skottv1.ManagementCluster) []string { return nil }
