@@ -22,6 +22,10 @@ func podFields(path string) ([]Field, error) {
 			skottv1.MovementField{Path: c + "env[name].value"},
 			skottv1.MovementField{Path: c + "command[*]"},
 			skottv1.MovementField{Path: c + "args[*]"},
+			link(c+"env[name].valueFrom.secretKeyRef.name", "secrets"),
+			link(c+"env[name].valueFrom.configMapKeyRef.name", "configmaps"),
+			link(c+"envFrom[*].secretRef.name", "secrets"),
+			link(c+"envFrom[*].configMapRef.name", "configmaps"),
 		)
 	}
 	v := path + "volumes[name]."
@@ -30,6 +34,9 @@ func podFields(path string) ([]Field, error) {
 		skottv1.MovementField{Path: v + "nfs.server"},
 		skottv1.MovementField{Path: v + "csi.volumeAttributes{*}"},
 		skottv1.MovementField{Path: v + "image.reference", Form: Image, Direction: From},
+		link(v+"secret.secretName", "secrets"),
+		link(v+"configMap.name", "configmaps"),
+		link(v+"persistentVolumeClaim.claimName", "persistentvolumeclaims"),
 	)
 	out := make([]Field, len(rows))
 	for i := range rows {
@@ -37,7 +44,13 @@ func podFields(path string) ([]Field, error) {
 		if err != nil {
 			return nil, err
 		}
+		f.Pod = true
 		out[i] = *f
 	}
 	return out, nil
+}
+
+// link is a row that names another object of the core group.
+func link(path, resource string) skottv1.MovementField {
+	return skottv1.MovementField{Path: path, Form: Link, To: &skottv1.MovementTarget{Resource: resource}}
 }

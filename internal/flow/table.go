@@ -141,6 +141,8 @@ type Field struct {
 	Learn bool
 	// Passive: the kind only keeps what it names, so that Names counts as From.
 	Passive bool
+	// Pod: the field stands in a pod spec, where an endpoint and a bucket may stand apart.
+	Pod bool
 
 	steps []Step
 	with  [][]Step

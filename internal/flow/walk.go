@@ -30,6 +30,15 @@ type Reference struct {
 	n     int
 }
 
+// Name is the name of the innermost list element, or the key of the map, that the text
+// stands in; "" if there is none.
+func (r *Reference) Name() string {
+	if r.n == 0 {
+		return ""
+	}
+	return r.names[r.n-1]
+}
+
 // Path is where the text stands, with the names of list elements and the keys of maps.
 func (r *Reference) Path() string {
 	var b strings.Builder

@@ -130,6 +130,9 @@ func TestEveryRowDecides(t *testing.T) {
 	for name, kinds := range rows {
 		whole := kinds[0].Fields
 		for i := range whole {
+			if whole[i].Form == flow.Link {
+				continue // TestFollows
+			}
 			for _, k := range kinds {
 				k.Fields = slices.Delete(slices.Clone(k.Fields), i, i+1)
 			}

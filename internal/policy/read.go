@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/json"
@@ -31,10 +32,17 @@ type reading struct {
 	request     *Request
 	here, there string
 	exact, free []Violation
+	keys        []string // of exact
 	followed    int
 	// notice is told of every reference, whether it crosses or not; nil where only
 	// violations are asked for.
 	notice func(ref *flow.Reference, key string, v *Violation)
+	// hosts: a text holds the host of some address. Only then can a bucket at it be meant.
+	hosts bool
+	// scattered is what a pod says of endpoints and buckets, while that is gathered.
+	scattered *scattered
+	// found are the objects that were looked up, by resource, namespace and name.
+	found map[[4]string]map[string]any
 	// outer is what led to the object that is read now: a path in front of its own, or the
 	// reference that names it.
 	outer string
@@ -50,47 +58,65 @@ type via struct {
 // object reads what an object of a kind says.
 func (r *reading) object(kind *flow.Kind, object map[string]any, namespace string, depth int) {
 	create := r.request.Operation == "CREATE"
-	flow.Walk(kind, object, create, func(ref *flow.Reference) {
-		if r.e.policies && !ref.Field.InPolicy() {
-			return
-		}
-		if ref.Field.End == flow.Destination {
-			r.destination(ref)
-			return
-		}
-		switch ref.Field.Form {
-		case flow.Text:
-			r.text(ref, ref.Text)
-		case flow.Encoded:
-			r.encoded(ref)
-		case flow.Payload:
-			r.payload(ref, ref.Path(), namespace, depth)
-		case flow.Link:
-			r.link(ref, namespace, depth)
-		default:
-			if key := r.e.key(ref); key != "" {
-				r.exact = r.judge(r.exact, ref, key)
-			}
-		}
-	})
+	if kind.Group == "" && kind.Resource == "secrets" {
+		object = withData(object)
+	}
+	flow.Walk(kind, object, create, func(ref *flow.Reference) { r.reference(ref, namespace, depth) })
+	if len(kind.PodSpecs) > 0 && r.hosts && r.scattered == nil && !r.e.policies {
+		r.scattered = &scattered{endpoints: map[string]bool{}}
+		r.followed = 0
+		flow.Walk(kind, object, create, func(ref *flow.Reference) { r.reference(ref, namespace, depth) })
+		r.pair()
+		r.scattered = nil
+	}
 }
 
+// reference reads one field.
+func (r *reading) reference(ref *flow.Reference, namespace string, depth int) {
+	if r.e.policies && !ref.Field.InPolicy() {
+		return
+	}
+	if ref.Field.End == flow.Destination {
+		if r.scattered == nil {
+			r.destination(ref)
+		}
+		return
+	}
+	switch ref.Field.Form {
+	case flow.Text:
+		r.text(ref, ref.Text)
+	case flow.Encoded:
+		if plain, err := base64.StdEncoding.DecodeString(ref.Text); err == nil {
+			r.text(ref, string(plain))
+		}
+	case flow.Payload:
+		r.payload(ref, ref.Path(), namespace, depth)
+	case flow.Link:
+		r.link(ref, namespace, depth)
+	default:
+		if key := r.e.key(ref); key != "" && r.scattered == nil {
+			r.exact = r.judge(r.exact, ref, key)
+		}
+	}
+}
+
+// text judges every token of free text.
 func (r *reading) text(ref *flow.Reference, text string) {
+	if r.scattered != nil {
+		r.gather(ref, text)
+		return
+	}
 	lower := address.Lower(text)
 	if r.notice == nil && !r.e.book.MayHold(lower) {
 		return
 	}
+	r.hosts = true
 	for _, token := range address.Tokens(lower) {
-		if key := address.TokenKey(token); key != "" {
-			r.free = r.judge(r.free, ref, key)
+		key := address.TokenKey(token)
+		if key == "" || ref.Field.Form == flow.Encoded && slices.Contains(r.keys, key) {
+			continue // said in a field that is read in plain too
 		}
-	}
-}
-
-// encoded reads free text in base64, as the data of a Secret.
-func (r *reading) encoded(ref *flow.Reference) {
-	if plain, err := base64.StdEncoding.DecodeString(ref.Text); err == nil {
-		r.text(ref, string(plain))
+		r.free = r.judge(r.free, ref, key)
 	}
 }
 
@@ -161,8 +187,7 @@ func (r *reading) link(ref *flow.Reference, namespace string, depth int) {
 	if !kind.Namespaced {
 		namespace = ""
 	}
-	r.followed++
-	object := r.request.Lookup(kind.Group, kind.Resource, namespace, ref.Text)
+	object := r.lookup(kind, namespace, ref.Text)
 	if object == nil {
 		return
 	}
@@ -174,6 +199,22 @@ func (r *reading) link(ref *flow.Reference, namespace string, depth int) {
 	r.outer = ""
 	r.object(kind, object, namespace, depth+1)
 	r.via, r.outer = before, outer
+}
+
+// lookup finds another object, once.
+func (r *reading) lookup(kind *flow.Kind, namespace, name string) map[string]any {
+	at := [4]string{kind.Group, kind.Resource, namespace, name}
+	object, known := r.found[at]
+	if known {
+		return object
+	}
+	r.followed++
+	object = r.request.Lookup(kind.Group, kind.Resource, namespace, name)
+	if r.found == nil {
+		r.found = map[[4]string]map[string]any{}
+	}
+	r.found[at] = object
+	return object
 }
 
 // judge appends a violation if the address with this key may not be named by ref here.
@@ -207,8 +248,10 @@ func (r *reading) judge(out []Violation, ref *flow.Reference, key string) []Viol
 	case flow.Text, flow.Encoded:
 	case flow.Alias:
 		v.Address = ref.Text
+		r.keys = append(r.keys, key)
 	default:
 		v.Address = key
+		r.keys = append(r.keys, key)
 	}
 	return append(out, v)
 }
