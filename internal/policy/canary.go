@@ -122,7 +122,7 @@ func canaryResource(family flow.Family) admissionv1.NamedRuleWithOperations {
 
 // groupCanary proves the policy of an API group.
 func groupCanary(family flow.Family, host string) Canary {
-	c := canary(family, host, canaryKind.Kind, map[string]any{"apiVersion": canaryGroup + "/v1", "revision": int64(1)})
+	c := canary(family, host, canaryKind.Kind, map[string]any{"apiVersion": canaryGroup + "/v1", "data": map[string]any{}, "revision": int64(1)})
 	c.Object.SetAnnotations(map[string]string{canaryAnnotation: host})
 	return c
 }
