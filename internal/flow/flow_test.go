@@ -234,7 +234,7 @@ func FuzzWalk(f *testing.F) {
 				if path := r.Path(); path == "" || strings.ContainsAny(path, "\t\n") {
 					t.Fatalf("%s: path %q", k.Resource, path)
 				}
-				if r.Key == "" && r.Text == "" || r.Key != "" && r.Text != "" || strings.ContainsAny(r.Key, "\t\n") {
+				if r.Key == "" && r.Text == "" && r.Node == nil || r.Key != "" && r.Text != "" || strings.ContainsAny(r.Key, "\t\n") {
 					t.Fatalf("%s: %s names %q, %q", k.Resource, r.Path(), r.Key, r.Text)
 				}
 				if r.Key != "" && r.Key != address.Path(r.Key) {

@@ -62,7 +62,8 @@ const (
 	Alias Form = "Alias"
 	// Encoded is base64 of free text.
 	Encoded Form = "Encoded"
-	// Link is the name of another object, whose own references count. With: namespace. It is
+	// Link is the name of another object, whose own references count. With: namespace, and
+	// kind: where an object says which kind it means, another one is not looked for. It is
 	// written Reference in a MovementKind.
 	Link Form = "Reference"
 	// Payload is a whole object, or text that holds some.

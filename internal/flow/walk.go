@@ -222,7 +222,9 @@ func (w *walker) reference(text string, element map[string]any) {
 	case Text, Encoded:
 		r.Text = text
 	case Link:
-		r.Text, r.Namespace = text, w.with(0, element)
+		if kind := w.with(1, element); kind == "" || plural(kind) == f.To.Resource {
+			r.Text, r.Namespace = text, w.with(0, element)
+		}
 	case Payload:
 		r.Text, r.Node = text, text
 	case Alias:
@@ -249,6 +251,18 @@ func (w *walker) reference(text string, element map[string]any) {
 	if r.Key != "" || r.Text != "" {
 		w.visit(r)
 	}
+}
+
+// plural is the resource of a kind, by the rule that Kubernetes itself guesses by.
+func plural(kind string) string {
+	kind = address.Lower(kind)
+	switch {
+	case strings.HasSuffix(kind, "s"):
+		return kind + "es"
+	case strings.HasSuffix(kind, "y"):
+		return strings.TrimSuffix(kind, "y") + "ies"
+	}
+	return kind + "s"
 }
 
 // provider is the object store that a provider's name means where no endpoint is given.
