@@ -3,7 +3,6 @@
 package policy
 
 import (
-	"cmp"
 	"strings"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
@@ -143,24 +142,9 @@ func (e *Evaluator) mayClaim(claim string) bool {
 
 // crossings are the references of an object that a boundary forbids.
 func (e *Evaluator) crossings(kind *flow.Kind, r *Request, here place) []Violation {
-	there := here.environment
-	if kind.Delivers() {
-		there = e.there(kind, r, there)
-	}
-	read := reading{e: e, request: r, here: here.environment, there: there}
+	read := e.reading(kind, r, here)
 	read.object(kind, r.Object, r.Namespace, 0)
 	return append(read.exact, read.free...) // as the policies, which read text only if it may matter
-}
-
-// there is the place that an object delivers to, or otherwise if it does not say.
-func (e *Evaluator) there(kind *flow.Kind, r *Request, otherwise string) string {
-	there := ""
-	flow.Walk(kind, r.Object, r.Operation == "CREATE", func(ref *flow.Reference) {
-		if ref.Field.End == flow.Destination && there == "" {
-			there = e.destination(ref)
-		}
-	})
-	return cmp.Or(there, otherwise)
 }
 
 // key is the canonical address of a reference that is no free text.
@@ -169,23 +153,6 @@ func (e *Evaluator) key(ref *flow.Reference) string {
 		return e.book.Aliases[ref.Text]
 	}
 	return ref.Key
-}
-
-// destination is the place that an object delivers to, or "" if nobody owns the address.
-func (e *Evaluator) destination(ref *flow.Reference) string {
-	keys := []string{e.key(ref)}
-	if ref.Field.Form == flow.Text {
-		keys = nil
-		for _, token := range address.Tokens(address.Short(ref.Text)) {
-			keys = append(keys, address.TokenKey(token))
-		}
-	}
-	for _, key := range keys {
-		if m, _ := e.book.Owner(key, e.spec.Cluster.Datacenter); m.Place != "" {
-			return m.Place
-		}
-	}
-	return ""
 }
 
 // contents are the fields that hold what an object says.

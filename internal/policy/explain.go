@@ -37,11 +37,7 @@ func (e *Evaluator) References(r *Request) []Reference {
 	if kind == nil {
 		return nil
 	}
-	here := e.here(r).environment
-	read := reading{e: e, request: r, here: here, there: here}
-	if kind.Delivers() {
-		read.there = e.there(kind, r, here)
-	}
+	read := e.reading(kind, r, e.here(r))
 	var out []Reference
 	read.notice = func(ref *flow.Reference, key string, v *Violation) {
 		found := Reference{Path: read.outer + ref.Path(), Says: phrase(ref.Field), Address: key, Violation: v}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -47,6 +48,11 @@ type reading struct {
 	// reference that names it.
 	outer string
 	via   *via
+	// delivered: it is known where the object delivers to.
+	delivered bool
+	// pulls: only what is read of an address counts, because the object that names it is
+	// kept here, or goes somewhere unknown.
+	pulls bool
 }
 
 // via is a reference in the request's object that leads to another object.
@@ -90,7 +96,7 @@ func (r *reading) reference(ref *flow.Reference, namespace string, depth int) {
 			r.text(ref, string(plain))
 		}
 	case flow.Payload:
-		r.payload(ref, ref.Path(), namespace, depth)
+		r.payload(ref, namespace, depth)
 	case flow.Link:
 		r.link(ref, namespace, depth)
 	default:
@@ -121,46 +127,81 @@ func (r *reading) text(ref *flow.Reference, text string) {
 }
 
 // payload reads the objects that stand in a field.
-func (r *reading) payload(ref *flow.Reference, path, namespace string, depth int) {
+func (r *reading) payload(ref *flow.Reference, namespace string, depth int) {
 	if depth >= maxDepth {
 		return
 	}
-	outer := r.outer
-	r.outer += path + "."
-	defer func() { r.outer = outer }()
-	for _, object := range payloads(ref.Node) {
-		if kind := r.e.kindOf(object); kind != nil {
-			inner := namespaceOf(object)
-			if inner == "" {
-				inner = namespace
-			}
-			r.object(kind, object, inner, depth+1)
+	before := *r
+	objects, complete := payloads(ref.Node)
+	if !complete {
+		r.text(ref, ref.Text) // a template, or no object at all
+	}
+	for _, object := range objects {
+		kind := r.e.kindOf(object)
+		if kind == nil {
+			r.loose(ref, object)
+			continue
+		}
+		inner := namespaceOf(object)
+		if inner == "" {
+			inner = namespace
+		}
+		r.outer = before.outer + ref.Path() + "."
+		if ref.Field.End == flow.Source {
+			r.here = r.there // what is delivered is at home where it goes
+		}
+		r.pulls = before.pulls || ref.Field.Direction == flow.From || ref.Field.End == flow.Source && !r.delivered
+		r.object(kind, object, inner, depth+1)
+		r.outer, r.here, r.pulls = before.outer, before.here, before.pulls
+	}
+}
+
+// loose reads a map that is no object of the table, such as the values of a chart: every
+// text in it.
+func (r *reading) loose(ref *flow.Reference, node any) {
+	switch v := node.(type) {
+	case string:
+		r.text(ref, v)
+	case []any:
+		for _, item := range v {
+			r.loose(ref, item)
+		}
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			r.loose(ref, v[key])
 		}
 	}
 }
 
-// payloads are the objects in a field: one, a list of them, or text that holds some.
-func payloads(node any) []map[string]any {
+// payloads are the objects in a field: one, a list of them, or text that holds some. It
+// reports whether that is all there is.
+func payloads(node any) ([]map[string]any, bool) {
 	switch v := node.(type) {
 	case map[string]any:
 		if items, ok := v["items"].([]any); ok && strings.HasSuffix(stringIn(v, "kind"), "List") {
 			return payloads(items)
 		}
-		return []map[string]any{v}
+		return []map[string]any{v}, true
 	case []any:
 		var out []map[string]any
 		for _, item := range v {
-			out = append(out, payloads(item)...)
+			if m, ok := item.(map[string]any); ok {
+				objects, _ := payloads(m)
+				out = append(out, objects...)
+			} else {
+				out = append(out, map[string]any{"": item})
+			}
 		}
-		return out
+		return out, true
 	case string:
 		return documents(v)
 	}
-	return nil
+	return nil, true
 }
 
-// documents are the objects in a text: YAML or JSON, or base64 of that.
-func documents(text string) []map[string]any {
+// documents are the objects in a text: YAML or JSON, or base64 of that. It reports whether
+// the text is that to its end.
+func documents(text string) ([]map[string]any, bool) {
 	if plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text)); err == nil && len(plain) > 0 {
 		text = string(plain)
 	}
@@ -168,10 +209,11 @@ func documents(text string) []map[string]any {
 	reader := utilyaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096)
 	for {
 		var object map[string]any
-		if err := reader.Decode(&object); errors.Is(err, io.EOF) || err != nil {
-			return out
+		if err := reader.Decode(&object); err != nil {
+			return out, errors.Is(err, io.EOF)
 		}
-		out = append(out, payloads(object)...)
+		objects, _ := payloads(object)
+		out = append(out, objects...)
 	}
 }
 
@@ -221,6 +263,12 @@ func (r *reading) lookup(kind *flow.Kind, namespace, name string) map[string]any
 func (r *reading) judge(out []Violation, ref *flow.Reference, key string) []Violation {
 	f := ref.Field
 	finding := mention{key: key, typ: f.Type, direction: f.Direction, passive: f.Passive, end: f.End}
+	if r.pulls {
+		if f.Direction == flow.To {
+			return out
+		}
+		finding.direction = flow.From
+	}
 	if r.via != nil {
 		// The request's own field says which way data moves; what it leads to cannot widen that.
 		finding.passive = false
