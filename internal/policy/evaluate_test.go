@@ -45,7 +45,7 @@ func (j judge) decide(t testing.TB, c *corpus.Case) policy.Decision {
 	u := &unstructured.Unstructured{Object: c.Object}
 	r := &policy.Request{
 		Operation: "CREATE", Group: u.GroupVersionKind().Group, Resource: resourceOf(u), Subresource: c.Subresource,
-		Namespace: u.GetNamespace(), User: "admin", Object: c.Object,
+		Namespace: u.GetNamespace(), User: "admin", Object: c.Object, Lookup: c.Lookup,
 	}
 	if claim := claims[r.Namespace]; claim != "" {
 		r.NamespaceLabels = map[string]string{skottv1.LabelEnvironment: claim}

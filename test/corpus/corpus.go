@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/flow"
 	"github.com/skott-dev/skott/internal/policy"
 )
 
@@ -51,9 +52,24 @@ type Case struct {
 	Object map[string]any `json:"object"`
 	// OldObject makes the request an UPDATE of it.
 	OldObject map[string]any `json:"oldObject,omitempty"`
+	// Others are objects of the same cluster, which the object may name.
+	Others []map[string]any `json:"others,omitempty"`
 
 	// File that holds the case.
 	File string `json:"-"`
+}
+
+// Lookup finds one of the other objects of the case, as the guard webhook finds objects of
+// its cluster.
+func (c *Case) Lookup(group, resource, namespace, name string) map[string]any {
+	for _, object := range c.Others {
+		u := &unstructured.Unstructured{Object: object}
+		kind := flow.Builtin().OfKind(u.GroupVersionKind().Group, u.GetKind())
+		if kind != nil && kind.Group == group && kind.Resource == resource && u.GetNamespace() == namespace && u.GetName() == name {
+			return object
+		}
+	}
+	return nil
 }
 
 // Title names the case in test output.
@@ -147,7 +163,11 @@ func read(name string) ([]*Case, error) {
 			return nil, fmt.Errorf("case %q: name and cluster are required, and names are unique", c.Name)
 		}
 		seen[c.Name] = true
-		for _, object := range []*map[string]any{&c.Object, &c.OldObject} {
+		objects := []*map[string]any{&c.Object, &c.OldObject}
+		for i := range c.Others {
+			objects = append(objects, &c.Others[i])
+		}
+		for _, object := range objects {
 			if err := normalise(object); err != nil {
 				return nil, fmt.Errorf("case %q: %w", c.Name, err)
 			}

@@ -9,18 +9,33 @@ import (
 	"github.com/skott-dev/skott/internal/policy"
 )
 
-// Served are the API groups with movement kinds that the suites install by default.
-var Served = []string{
+// proven are the API groups of which every row has a case that needs it. Of the others the
+// most used kinds have cases.
+var proven = []string{
 	"argoproj.io", "barmancloud.cnpg.io", "cluster.x-k8s.io", "external-secrets.io", "postgresql.cnpg.io",
 	"snapshot.storage.k8s.io", "velero.io",
 }
 
-// Families are the policies of a cluster that serves them.
-func Families() []flow.Family { return policy.BuiltinRules().Families(Served) }
+// Served are the API groups that the suites serve: those of the cases.
+func Served() []string {
+	out := slices.Clone(proven)
+	cases, err := Cases()
+	if err != nil {
+		return out // whoever reads the cases is told
+	}
+	for _, c := range cases {
+		out = append(out, c.kind().GroupVersionKind().Group)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
 
-// Kinds are the movement kinds that these policies read.
+// Families are the policies of a cluster that serves them.
+func Families() []flow.Family { return policy.BuiltinRules().Families(Served()) }
+
+// Kinds are the movement kinds that policies read and whose rows are all proven.
 func Kinds() []*flow.Kind {
-	families := Families()
+	families := policy.BuiltinRules().Families(proven)
 	return slices.DeleteFunc(slices.Clone(flow.Builtin().Kinds()), func(k *flow.Kind) bool {
 		return !k.InPolicy() || !slices.Contains(families, k.Family)
 	})

@@ -184,6 +184,19 @@ func how(f *flow.Field) string {
 			return "the bare name of a Cluster that is known"
 		}
 		return "looked up as it stands: the base64 of a known API server's URL, and the name that `argocd cluster add` gives its Secret"
+	case flow.Encoded:
+		return "as text, decoded from base64"
+	case flow.Payload:
+		return "every object in it, each by its own kind; every address in what is no object of this table"
+	case flow.Link:
+		where := ""
+		if w := with(0); w != "" {
+			where = ", in namespace " + w
+		}
+		if w := with(1); w != "" {
+			where += ", if " + w + " is that kind"
+		}
+		return fmt.Sprintf("what the object of that name says, of `%s`%s", strings.Trim(f.To.Resource+"."+f.To.Group, "."), where)
 	}
 	return "?"
 }

@@ -76,6 +76,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 
 	crds, err := testenv.CRDs(ctx, testenv.Modules()...)
 	Expect(err).NotTo(HaveOccurred())
+	crds = append(crds, corpus.BareCRDs(cases, crds)...)
 	guard, err := crd.Guard()
 	Expect(err).NotTo(HaveOccurred())
 	Expect(server.Install(ctx, append(crds, object(guard, "apiextensions.k8s.io/v1", "CustomResourceDefinition"))...)).To(Succeed())
@@ -199,7 +200,7 @@ func requestOf(c *corpus.Case) *policy.Request {
 	Expect(err).NotTo(HaveOccurred(), c.Title())
 	r := &policy.Request{
 		Operation: "CREATE", Group: mapping.Resource.Group, Resource: mapping.Resource.Resource, Subresource: c.Subresource,
-		Namespace: namespaceOf(c.Object), User: "admin", Object: c.Object,
+		Namespace: namespaceOf(c.Object), User: "admin", Object: c.Object, Lookup: c.Lookup,
 	}
 	if environment := namespaces[r.Namespace]; environment != "" {
 		r.NamespaceLabels = map[string]string{skottv1.LabelEnvironment: environment}
