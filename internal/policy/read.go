@@ -286,6 +286,9 @@ func (r *reading) judge(out []Violation, ref *flow.Reference, key string) []Viol
 	if r.notice != nil {
 		r.notice(ref, key, &v)
 	}
+	if f.Form != flow.Text && f.Form != flow.Encoded {
+		r.keys = append(r.keys, key)
+	}
 	if r.via != nil {
 		// Only what the requester wrote is shown: the name of the object that leads there.
 		v.Path, v.Address, v.phrase = r.via.path, r.via.name, "leads to "+nouns[f.Type]+" through"
@@ -296,10 +299,8 @@ func (r *reading) judge(out []Violation, ref *flow.Reference, key string) []Viol
 	case flow.Text, flow.Encoded:
 	case flow.Alias:
 		v.Address = ref.Text
-		r.keys = append(r.keys, key)
 	default:
 		v.Address = key
-		r.keys = append(r.keys, key)
 	}
 	return append(out, v)
 }
