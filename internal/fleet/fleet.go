@@ -22,6 +22,7 @@ type Fleet struct {
 	// started tells Clusters that were labelled by an earlier process from new ones.
 	started time.Time
 	desire  atomic.Pointer[func(Cluster) (Desired, bool)]
+	learn   atomic.Pointer[func(Cluster) (Learning, bool)]
 	claims  claims
 
 	mu      sync.Mutex

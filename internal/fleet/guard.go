@@ -64,6 +64,7 @@ type loop struct {
 	servedAt  time.Time
 	applied   string // revision of which every object is in records
 	watch     *watch
+	learner   *learner
 	proof     *proof // the one under way
 	nextProof time.Time
 	acts      time.Time // by then everything that was written must act
@@ -79,6 +80,7 @@ func (l *loop) options() Options { return l.station.fleet.options }
 func (l *loop) run(ctx context.Context) {
 	defer close(l.done)
 	defer func() {
+		l.learner.end()
 		l.watch.wait()
 		if l.given != nil {
 			l.link.close()
@@ -121,6 +123,13 @@ func (l *loop) rest() time.Duration {
 func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 	if next, err := l.admit(ctx); err != nil || next > 0 {
 		return next, err
+	}
+	if l.learner == nil {
+		learner, err := startLearner(ctx, l.station, l.link)
+		if err != nil {
+			return 0, err
+		}
+		l.learner = learner
 	}
 	if err := l.observe(ctx); err != nil {
 		return 0, err
@@ -194,6 +203,8 @@ func (l *loop) admit(ctx context.Context) (time.Duration, error) {
 	})
 	if owner := l.station.claim(l.uid); owner != l.station {
 		l.applied = ""
+		l.learner.end() // who stands for it learns from it
+		l.learner = nil
 		l.station.follow(owner)
 		return l.options().ProbeInterval, nil
 	}

@@ -29,6 +29,7 @@ type station struct {
 	mu      sync.Mutex
 	cluster Cluster
 	loop    *loop
+	learner *learner
 	// doubted: the next pass has to prove, due or not.
 	doubted bool
 	// labels of the Cluster that were written last.

@@ -87,6 +87,9 @@ type Options struct {
 	Timeout time.Duration
 	// Observer hears what happens; nil is allowed.
 	Observer Observer
+	// Learned is called when Learned would return something else than before; nil is
+	// allowed. It must not block or call back into the Fleet.
+	Learned func()
 }
 
 // What was observed is defined in package status, which judges it.

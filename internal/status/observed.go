@@ -76,6 +76,8 @@ type Cluster struct {
 	// then a copy of that one's.
 	GuardedAs string
 	Guard     GuardState
+	// LearnGaps are the kinds that cannot be learned from, with the reason, sorted.
+	LearnGaps []string
 	// Namespaces that are labelled with an Environment of their own, with its name.
 	Namespaces map[string]string
 	// Groups are the API groups that the cluster serves, sorted; nil until they are known.
