@@ -44,6 +44,7 @@ func run() error {
 	flag.StringVar(&options.ArgoCDNamespace, "argocd-namespace", "argocd", "Namespace of Argo CD's cluster Secrets, which are labelled like the Clusters they point to; empty for none.")
 	flag.StringVar(&options.Selector, "management-cluster-selector", "", "Label selector of the ManagementClusters that this instance connects to; empty for all.")
 	flag.DurationVar(&options.BoundaryGrace, "boundary-grace", 5*time.Minute, "How long a deleted DataBoundary keeps acting.")
+	flag.DurationVar(&options.Retention, "retention", 180*24*time.Hour, "How long a learned address stays after it was last seen.")
 	flag.DurationVar(&options.CanaryInterval, "canary-interval", time.Minute, "Time between two live proofs of a cluster in which nothing changed.")
 	flag.DurationVar(&options.ProbeInterval, "probe-interval", 10*time.Second, "Time between two looks whether a Management Cluster answers.")
 	flag.BoolVar(&leaderElect, "leader-elect", false, "Let only one of several replicas work.")
@@ -54,7 +55,10 @@ func run() error {
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&log)))
 
-	mgr, err := ctrl.NewManager(ctrl.GetConfigOrDie(), ctrl.Options{
+	config := ctrl.GetConfigOrDie()
+	// A cluster that is new brings thousands of addresses, which few writers write at a time.
+	config.QPS, config.Burst = 500, 1000
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme(),
 		Metrics:                       server.Options{BindAddress: metricsAddress},
 		HealthProbeBindAddress:        probeAddress,

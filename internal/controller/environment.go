@@ -5,7 +5,9 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -20,11 +22,15 @@ import (
 // environments reports what belongs to an Environment, and keeps it while it is used.
 type environments struct{ *hub }
 
+// declared passes over learned locations, which keep no Environment and are told of by the
+// bell when two Environments claim one.
+var declared = predicate.NewPredicateFuncs(func(o client.Object) bool { return !isLearned(o) })
+
 func setupEnvironment(mgr manager.Manager, h *hub) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("environment").
 		For(&skottv1.Environment{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&skottv1.ManagementCluster{}, h.allEnvironments()).
-		Watches(&skottv1.DataLocation{}, h.allEnvironments(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&skottv1.DataLocation{}, h.allEnvironments(), builder.WithPredicates(predicate.GenerationChangedPredicate{}, declared)).
 		Watches(&skottv1.DataBoundary{}, h.allEnvironments(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(h.bell.listen(h.allEnvironments())).
 		Complete(&environments{h})
@@ -52,12 +58,15 @@ func (r *environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	return ctrl.Result{}, r.patchStatus(ctx, before, e, unchanged(before.Status, e.Status))
 }
 
+// explained is of how many contested addresses a message says who claims them why.
+const explained = 10
+
 // view reads everything that speaks of an Environment.
 func (r *environments) view(ctx context.Context, e *skottv1.Environment) (status.EnvironmentView, error) {
 	view := status.EnvironmentView{Members: r.members()}
 	clusters, locations, boundaries := &skottv1.ManagementClusterList{}, &skottv1.DataLocationList{}, &skottv1.DataBoundaryList{}
 	for _, list := range []client.ObjectList{clusters, locations, boundaries} {
-		if err := r.List(ctx, list); err != nil {
+		if err := r.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil { // none is changed
 			return view, fmt.Errorf("cannot list %T: %w", list, err)
 		}
 	}
@@ -81,10 +90,16 @@ func (r *environments) view(ctx context.Context, e *skottv1.Environment) (status
 		}
 	}
 	if p := r.published.Load(); p != nil {
-		for address, owners := range p.policy.Contested() {
-			if slices.Contains(owners, e.Name) {
-				view.Contested = append(view.Contested, fmt.Sprintf("%s (%s)", address, status.Names(owners)))
+		contested := p.policy.Contested()
+		for _, address := range slices.Sorted(maps.Keys(contested)) {
+			owners := contested[address]
+			if !slices.Contains(owners, e.Name) {
+				continue
 			}
+			if len(view.Contested) < explained {
+				owners = r.claims(ctx, address, owners)
+			}
+			view.Contested = append(view.Contested, fmt.Sprintf("%s (%s)", address, strings.Join(owners, "; ")))
 		}
 	}
 	return view, nil

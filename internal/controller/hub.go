@@ -39,6 +39,8 @@ type Options struct {
 	CanaryInterval time.Duration
 	// ProbeInterval between two looks whether a Management Cluster answers.
 	ProbeInterval time.Duration
+	// Retention is how long a learned address stays after it was last seen.
+	Retention time.Duration
 	// Selector chooses the ManagementClusters of this instance; empty for all.
 	Selector string
 }
@@ -61,6 +63,8 @@ type hub struct {
 	events   events.EventRecorder
 	now      func() time.Time
 	bell     *bell
+	// learned rings when the fleet learned something.
+	learned *bell
 	// published is the policy that the fleet works by.
 	published holder
 }
@@ -73,17 +77,17 @@ func Setup(mgr manager.Manager, options Options, recorder *metrics.Recorder) err
 	}
 	h := &hub{
 		Client: mgr.GetClient(), reader: mgr.GetAPIReader(), options: options, recorder: recorder,
-		events: mgr.GetEventRecorder(skottv1.FieldOwner), now: time.Now, bell: &bell{},
+		events: mgr.GetEventRecorder(skottv1.FieldOwner), now: time.Now, bell: &bell{}, learned: &bell{},
 	}
 	h.fleet = fleet.New(fleet.Options{
 		Namespace: options.Namespace, GuardCRD: guardCRD, CanaryInterval: options.CanaryInterval,
-		ProbeInterval: options.ProbeInterval, Observer: &observer{h},
+		ProbeInterval: options.ProbeInterval, Observer: &observer{h}, Learned: h.learned.ring,
 	})
 	if err := mgr.Add(h); err != nil {
 		return err
 	}
 	for _, setup := range []func(manager.Manager, *hub) error{
-		setupPublisher, setupManagementCluster, setupEnvironment, setupDataLocation, setupDataBoundary, setupMovementKind, setupArgoCD,
+		setupPublisher, setupManagementCluster, setupEnvironment, setupDataLocation, setupDataBoundary, setupMovementKind, setupLearner, setupArgoCD,
 	} {
 		if err := setup(mgr, h); err != nil {
 			return err
@@ -96,6 +100,7 @@ func Setup(mgr manager.Manager, options Options, recorder *metrics.Recorder) err
 // disengages everything in the end.
 func (h *hub) Start(ctx context.Context) error {
 	defer h.fleet.Close()
+	go h.learned.run(ctx)
 	h.bell.run(ctx)
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // originLearned marks DataLocations that Skott wrote itself.
-const originLearned = "learned"
+const originLearned = skottv1.OriginLearned
 
 // perLocation is how many addresses of clusters one DataLocation holds; the API takes 256.
 const perLocation = 200

@@ -36,7 +36,13 @@ type publisher struct {
 	// rules of the last pass, and the movement kinds of users that they were made from.
 	rules *policy.Rules
 	kinds []skottv1.MovementKindSpec
+	// quiet is until when nothing more is published.
+	quiet time.Time
 }
+
+// share of its time that the publisher may take: while thousands of addresses are learned,
+// what comes in during a pause is published together.
+const share = 5
 
 // publication is a policy with what is needed to apply it to a cluster.
 type publication struct {
@@ -65,6 +71,10 @@ func setupPublisher(mgr manager.Manager, h *hub) error {
 
 // Reconcile builds and publishes the policy if anything it depends on has changed.
 func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+	began := p.now()
+	if left := p.quiet.Sub(began); left > 0 {
+		return ctrl.Result{RequeueAfter: left}, nil
+	}
 	snapshot, managementClusters, wake, err := p.read(ctx)
 	if err != nil {
 		p.recorder.Error(true)
@@ -72,12 +82,17 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 	}
 	revision := digest(snapshot, managementClusters)
 	if current := p.published.Load(); current == nil || current.revision != revision {
+		sortByName(snapshot.Locations)
 		next := &publication{
 			policy: policy.New(snapshot), clusters: managementClusters, revision: revision,
 		}
 		p.published.Store(next)
 		p.fleet.Publish(next.desire)
 		p.bell.ring()
+		if current == nil || current.policy.Rules() != next.policy.Rules() {
+			p.learned.ring() // what is learned depends on the table
+		}
+		p.quiet = p.now().Add(min(share*p.now().Sub(began), time.Second))
 		ctrl.LoggerFrom(ctx).Info("Published the policy", "revision", revision, "addresses", next.policy.Size())
 	}
 	p.count(p.published.Load().policy)
@@ -89,7 +104,7 @@ func (p *publisher) read(ctx context.Context) (s policy.Snapshot, clusters map[s
 	environments, boundaries := &skottv1.EnvironmentList{}, &skottv1.DataBoundaryList{}
 	locations, managementClusters, kinds := &skottv1.DataLocationList{}, &skottv1.ManagementClusterList{}, &skottv1.MovementKindList{}
 	for _, list := range []client.ObjectList{environments, boundaries, locations, managementClusters, kinds} {
-		if err := p.List(ctx, list); err != nil {
+		if err := p.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil { // none is changed
 			return s, nil, 0, fmt.Errorf("cannot list %T: %w", list, err)
 		}
 	}
@@ -114,7 +129,6 @@ func (p *publisher) read(ctx context.Context) (s policy.Snapshot, clusters map[s
 	s.Rules = p.rulesOf(kinds.Items)
 	sortByName(s.Environments)
 	sortByName(s.Boundaries)
-	sortByName(s.Locations)
 	return s, clusters, wake, nil
 }
 
@@ -156,9 +170,14 @@ func digest(s policy.Snapshot, clusters map[string]skottv1.GuardedCluster) strin
 	for i := range s.Boundaries {
 		_ = encoder.Encode([]any{s.Boundaries[i].Name, s.Boundaries[i].Spec})
 	}
+	// There may be very many, and most of the time none of them has changed.
+	locations := make([]string, len(s.Locations))
 	for i := range s.Locations {
-		_ = encoder.Encode([]any{s.Locations[i].Name, s.Locations[i].Spec})
+		d := &s.Locations[i]
+		locations[i] = fmt.Sprintf("%s %s %d", d.Name, d.UID, d.Generation)
 	}
+	slices.Sort(locations)
+	_ = encoder.Encode(locations)
 	_ = encoder.Encode(s.Rules.Kinds())
 	_ = encoder.Encode(clusters) // encoding sorts the keys; nothing of this can fail to encode
 	return hex.EncodeToString(sum.Sum(nil))[:12]

@@ -20,7 +20,9 @@ import (
 type Sighting struct {
 	// Environment of the object, to which the address belongs.
 	Environment string
-	Address     address.Address
+	// Type and Text are what Distinct returned, in canonical form.
+	Type address.Type
+	Text string
 	// Origin is the field; its times are not read.
 	Origin skottv1.Origin
 }
@@ -138,7 +140,7 @@ func Plan(in Input) Changes {
 func gather(in Input) map[key]map[skottv1.Origin]bool {
 	seen := map[key]map[skottv1.Origin]bool{}
 	for _, s := range in.Sightings {
-		k := key{s.Environment, s.Address.Type(), s.Address.String()}
+		k := key{s.Environment, s.Type, s.Text}
 		if seen[k] == nil {
 			seen[k] = make(map[skottv1.Origin]bool, 1)
 		}

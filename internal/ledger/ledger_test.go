@@ -98,7 +98,7 @@ func sighting(environment string, t address.Type, text, object string) Sighting 
 		panic(err)
 	}
 	namespace, name, _ := strings.Cut(object, "/")
-	return Sighting{Environment: environment, Address: a, Origin: skottv1.Origin{
+	return Sighting{Environment: environment, Type: a.Type(), Text: a.String(), Origin: skottv1.Origin{
 		ManagementCluster: "mc", Cluster: "platform/shop", Kind: "BackupStorageLocation.velero.io", Namespace: namespace, Name: name, Path: "spec.objectStorage.bucket"}}
 }
 
@@ -314,7 +314,7 @@ func TestDeclaredIsNeverTouched(t *testing.T) {
 
 func TestForeignLocationOfThatName(t *testing.T) {
 	b := newBook(t)
-	name := Name("production", bucket.Address.Type(), bucket.Address.String())
+	name := Name("production", bucket.Type, bucket.Text)
 	b.locations[name] = declared(name, "staging", address.Host, "a.example")
 	b.sightings = []Sighting{bucket}
 	b.plan()

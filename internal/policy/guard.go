@@ -199,14 +199,24 @@ func (p *Policy) declare(d *skottv1.DataLocation) {
 	}
 }
 
-// contend finds the addresses that two places claim.
+// contend finds the addresses that two places claim. That one is shared settles it, if who
+// says so may: production, or anybody where production claims nothing.
 func (p *Policy) contend() {
 	owners := map[string]map[string]bool{}
+	shared := map[string]bool{}
+	production := map[string]bool{}
 	for _, e := range p.entries {
 		if e.Shared {
+			shared[e.Address.Key()] = shared[e.Address.Key()] || e.Production
+		} else if e.Production {
+			production[e.Address.Key()] = true
+		}
+	}
+	for _, e := range p.entries {
+		key := e.Address.Key()
+		if byProduction, ok := shared[key]; e.Shared || byProduction || ok && !production[key] {
 			continue
 		}
-		key := e.Address.Key()
 		if owners[key] == nil {
 			owners[key] = map[string]bool{}
 		}
