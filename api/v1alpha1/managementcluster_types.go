@@ -26,6 +26,9 @@ const (
 	// ConditionGuarded: the live proof was denied in the Management Cluster itself and in
 	// every Workload Cluster under it.
 	ConditionGuarded = "Guarded"
+	// ConditionLearning: everything that addresses are learned from, in the cluster and in
+	// every Cluster under it, is followed.
+	ConditionLearning = "Learning"
 
 	ReasonReachable              = "Reachable"              // the API server answered
 	ReasonUnreachable            = "Unreachable"            // it did not; the message says how
@@ -42,6 +45,9 @@ const (
 	ReasonClustersNotLabelled    = "ClustersNotLabelled"    // the message names them
 	ReasonGuarded                = "Guarded"                // every guard is proved
 	ReasonNotGuarded             = "NotGuarded"             // the message names the clusters
+	ReasonLearning               = "Learning"               // addresses are learned from all of them
+	ReasonLearningGaps           = "LearningGaps"           // the message names the kinds that cannot be read
+	ReasonLearningDisabled       = "LearningDisabled"       // spec.learn.disabled, or there is no Environment to learn for
 	ReasonWaitingForConnection   = "WaitingForConnection"   // the first connection is under way
 	ReasonConnectionNotSupported = "ConnectionNotSupported" // the Secret asks for a way to connect that Skott refuses
 )
@@ -152,7 +158,7 @@ type KubeconfigSecretReference struct {
 
 // ManagementClusterStatus is what Skott observes of the cluster.
 type ManagementClusterStatus struct {
-	// conditions: Ready, Reachable, ClustersLabelled, Guarded.
+	// conditions: Ready, Reachable, ClustersLabelled, Guarded, Learning.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -88,7 +88,7 @@ func startLearner(ctx context.Context, s *station, l *link) (*learner, error) {
 		kinds: map[schema.GroupResource]*follower{}, unknown: map[string]bool{},
 	}
 	ctx, r.cancel = context.WithCancel(ctx)
-	r.namespaces = newSights(r.news)
+	r.namespaces = newSights(func() { r.report(); r.news() })
 	r.follow(ctx, namespaceEnvironments(names), r.namespaces)
 	r.crds = names.Resource(apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions"))
 	s.setLearner(r)
@@ -107,7 +107,7 @@ func (r *learner) end() {
 	r.cancel()
 	<-r.done
 	r.running.Wait()
-	r.station.update(func(c *Cluster) { c.LearnGaps = nil })
+	r.station.update(func(c *Cluster) { c.Learned, c.LearnGaps = false, nil })
 }
 
 // wakeUp is a store that keeps nothing.
@@ -332,22 +332,26 @@ func (r *learner) stopAll() {
 
 // report puts what is in the way of learning into the state of the cluster.
 func (r *learner) report() {
+	learned, _ := r.namespaces.state()
 	r.mu.Lock()
+	learned = learned && r.complete
 	var gaps []string
 	if r.refusal != "" {
 		gaps = append(gaps, r.refusal)
 	}
 	for _, f := range r.kinds {
-		if _, problem := f.sights.state(); problem != "" {
+		listed, problem := f.sights.state()
+		if problem != "" {
 			gaps = append(gaps, f.kind.Name()+": "+problem)
 		}
+		learned = learned && listed
 	}
 	for kind := range r.unknown {
 		gaps = append(gaps, kind+": its API group does not answer")
 	}
 	r.mu.Unlock()
 	slices.Sort(gaps)
-	r.station.update(func(c *Cluster) { c.LearnGaps = gaps })
+	r.station.update(func(c *Cluster) { c.Learned, c.LearnGaps = learned && len(gaps) == 0, gaps })
 }
 
 // snapshot is what is known now.

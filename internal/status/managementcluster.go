@@ -24,6 +24,7 @@ func ManagementCluster(mc *skottv1.ManagementCluster, connection Connection, m *
 	if m == nil {
 		Set(mc, skottv1.ConditionClustersLabelled, Unclear(skottv1.ReasonWaitingForConnection, "the cluster was not reached yet"))
 		Set(mc, skottv1.ConditionGuarded, Unclear(skottv1.ReasonWaitingForConnection, "the cluster was not reached yet"))
+		Set(mc, skottv1.ConditionLearning, Unclear(skottv1.ReasonWaitingForConnection, "the cluster was not reached yet"))
 		summariseManagementCluster(mc, connection)
 		return
 	}
@@ -58,7 +59,30 @@ func ManagementCluster(mc *skottv1.ManagementCluster, connection Connection, m *
 		guard = No(skottv1.ReasonNotGuarded, fmt.Sprintf("%d of %d clusters are not proved: %s", len(unguarded), total+1, Names(unguarded)))
 	}
 	Set(mc, skottv1.ConditionGuarded, guard)
+	Set(mc, skottv1.ConditionLearning, learning(mc, m))
 	summariseManagementCluster(mc, connection)
+}
+
+// learning says whether addresses are learned from every cluster.
+func learning(mc *skottv1.ManagementCluster, m *Member) Verdict {
+	if !mc.Learns() || mc.EnvironmentName() == "" {
+		return No(skottv1.ReasonLearningDisabled, "nothing is learned from its objects; what was learned stays until its retention has passed")
+	}
+	var gaps []string
+	listed := m.ClustersListed
+	for _, c := range append([]Cluster{m.Self}, m.Clusters...) {
+		for _, gap := range c.LearnGaps {
+			gaps = append(gaps, c.Key()+": "+gap)
+		}
+		listed = listed && (c.Learned || c.GuardedAs != "")
+	}
+	switch {
+	case len(gaps) > 0:
+		return No(skottv1.ReasonLearningGaps, fmt.Sprintf("%d gaps: %s", len(gaps), Names(gaps)))
+	case !listed:
+		return Unclear(skottv1.ReasonWaitingForConnection, "not everything was listed yet")
+	}
+	return Yes(skottv1.ReasonLearning, "")
 }
 
 func clustersLabelled(mc *skottv1.ManagementCluster, m *Member, unlabelled []string) Verdict {

@@ -76,6 +76,8 @@ type Cluster struct {
 	// then a copy of that one's.
 	GuardedAs string
 	Guard     GuardState
+	// Learned: everything in it that addresses are learned from was listed, and is followed.
+	Learned bool
 	// LearnGaps are the kinds that cannot be learned from, with the reason, sorted.
 	LearnGaps []string
 	// Namespaces that are labelled with an Environment of their own, with its name.
