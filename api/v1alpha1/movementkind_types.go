@@ -38,7 +38,7 @@ type MovementField struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_$-]+([[]([*]|[A-Za-z0-9_-]+)[]]|[{]([*]|[^{}]+)[}])?([.][A-Za-z0-9_$-]+([[]([*]|[A-Za-z0-9_-]+)[]]|[{]([*]|[^{}]+)[}])?)*$')",messageExpression="'is no path from position ' + string(size(self.find('^([A-Za-z0-9_$-]+([[]([*]|[A-Za-z0-9_-]+)[]]|[{]([*]|[^{}]+)[}])?[.])*[A-Za-z0-9_$-]*'))) + ' on: expected NAME, LIST[NAME], LIST[*], MAP{*} or MAP{KEY}, with dots between them'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_$-]+([[]([*]|[A-Za-z0-9_-]+)[]]|[{]([*]|[^{}]+)[}])?([.][A-Za-z0-9_$-]+([[]([*]|[A-Za-z0-9_-]+)[]]|[{]([*]|[^{}]+)[}])?)*$')",message="is no path: expected NAME, LIST[NAME], LIST[*], MAP{*} or MAP{KEY}, with dots between them"
 	Path string `json:"path,omitempty"`
 
 	// form says how the text at path becomes an address. When omitted it is Text.

@@ -46,7 +46,7 @@ var _ = Describe("Learning", Ordered, func() {
 		}
 	})
 
-	It("refuses in staging what production uses, and lists it", refusesWhatProductionUses, SpecTimeout(time.Minute))
+	It("refuses in staging what production uses, and lists it", refusesWhatProductionUses, SpecTimeout(4*time.Minute))
 	It("keeps what is deleted, until its retention has passed", keepsTombstones, SpecTimeout(2*time.Minute))
 	It("knows an address that two sites use from both", mergesSites, SpecTimeout(time.Minute))
 	It("reports what staging shares with production", reportsContested, SpecTimeout(time.Minute))
