@@ -100,8 +100,12 @@ func (d *document) breaksOtherwise() bool {
 // json reads one JSON value after the other, as kubectl does. Text that begins like JSON may
 // be YAML all the same.
 func (d *document) json(visit func(*object), fail func(error)) {
-	decoder := stdjson.NewDecoder(bytes.NewReader(bytes.TrimPrefix(d.raw, []byte("\ufeff"))))
-	for n, start := 0, int64(0); ; n++ {
+	text := bytes.TrimPrefix(d.raw, []byte("\ufeff"))
+	decoder := stdjson.NewDecoder(bytes.NewReader(text))
+	for n := 0; ; n++ {
+		start := int(decoder.InputOffset())
+		start += len(text[start:]) - len(bytes.TrimLeft(text[start:], " \t\r\n"))
+		value := &document{file: d.file, line: d.line + bytes.Count(text[:start], []byte("\n"))}
 		var raw stdjson.RawMessage
 		err := decoder.Decode(&raw)
 		if errors.Is(err, io.EOF) {
@@ -111,21 +115,12 @@ func (d *document) json(visit func(*object), fail func(error)) {
 			d.yaml(visit, fail)
 			return
 		}
-		value := &document{file: d.file, raw: raw}
-		lead := len(d.raw) - len(bytes.TrimPrefix(d.raw, []byte("\ufeff")))
-		from := int(start) + lead
-		if err == nil {
-			from = int(decoder.InputOffset()) + lead - len(raw)
-		}
-		value.line = d.line + bytes.Count(d.raw[:min(from, len(d.raw))], []byte("\n"))
-		start = decoder.InputOffset()
-		if err != nil {
-			value.raw = nil
-			fail(&at{line: value.line, err: err})
-			return
-		}
 		var content any
-		if err := json.Unmarshal(raw, &content); err != nil {
+		if err == nil {
+			value.raw = raw
+			err = json.Unmarshal(raw, &content)
+		}
+		if err != nil {
 			fail(&at{line: value.line, err: err})
 			return
 		}

@@ -134,6 +134,8 @@ func (in *input) folder(name string) error {
 			in.problems = append(in.problems, problem{File: full, Message: reason(err)})
 		case info.Mode().IsRegular():
 			in.sources = append(in.sources, source{name: full, open: func() (io.ReadCloser, error) { return openIn(name, path) }})
+		case !info.IsDir():
+			in.problems = append(in.problems, problem{File: full, Message: "is no regular file"})
 		}
 		return nil
 	})
@@ -205,9 +207,14 @@ func (s *splitter) next() (*document, error) {
 		line, err := s.r.ReadBytes('\n')
 		if len(line) > 0 {
 			s.line++
-			if separates(line) && len(d.raw) > 0 {
-				s.held = line
-				return d, nil
+			if separates(line) {
+				if line[0] == '.' { // nothing may begin with the end of something
+					line = []byte{'\n'}
+				}
+				if len(d.raw) > 0 {
+					s.held = line
+					return d, nil
+				}
 			}
 			d.raw = append(d.raw, line...)
 		}
