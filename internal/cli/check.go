@@ -182,9 +182,7 @@ func (c *check) verdict(r *result) error {
 }
 
 func (c *check) print(r *result, streams Streams) error {
-	for _, p := range r.Errors {
-		_, _ = fmt.Fprintln(streams.Err, "error: "+p.Error())
-	}
+	complain(streams, r.Errors)
 	switch c.output {
 	case "sarif":
 		return printJSON(streams.Out, r.sarif())
@@ -199,6 +197,13 @@ func plural(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
+}
+
+// complain tells of what could not be read.
+func complain(streams Streams, problems []problem) {
+	for _, p := range problems {
+		_, _ = fmt.Fprintln(streams.Err, "error: "+printable(p.Error()))
+	}
 }
 
 // table prints what was found for people: one line each, then what the API server says.
@@ -221,7 +226,7 @@ func (r *result) table(streams Streams) error {
 		}
 	}
 	for _, s := range r.Skipped {
-		_, _ = fmt.Fprintln(streams.Err, "skipped: "+s+" holds a document that is no Kubernetes object")
+		_, _ = fmt.Fprintln(streams.Err, "skipped: "+printable(s)+" holds a document that is no Kubernetes object")
 	}
 	_, err := fmt.Fprintln(streams.Err, r.sentence())
 	return err
@@ -249,7 +254,7 @@ func (r *result) messages(w io.Writer) error {
 			continue
 		}
 		last = f
-		head := fmt.Sprintf("\n%s %s:\n", f.Kind, f.fullName())
+		head := fmt.Sprintf("\n%s:\n", printable(f.Kind+" "+f.fullName()))
 		if _, err := io.WriteString(w, head+wrap(f.Message, width, "  ")); err != nil {
 			return err
 		}

@@ -121,9 +121,7 @@ func (c *coverage) run(ctx context.Context, streams Streams) error {
 			}
 		}, broken)
 	}, broken)
-	for _, p := range g.Errors {
-		_, _ = fmt.Fprintln(streams.Err, "error: "+p.Error())
-	}
+	complain(streams, g.Errors)
 	if err := c.print(&g, streams.Out); err != nil {
 		return err
 	}

@@ -246,9 +246,7 @@ func seen(o skottv1.Origin) string {
 }
 
 func (e *explain) print(out *explanations, streams Streams) error {
-	for _, p := range out.Errors {
-		_, _ = fmt.Fprintln(streams.Err, "error: "+p.Error())
-	}
+	complain(streams, out.Errors)
 	if e.output != "table" {
 		return printAs(e.output, streams.Out, out)
 	}
@@ -269,7 +267,7 @@ func (e *explain) print(out *explanations, streams Streams) error {
 func (x *explanation) print(w io.Writer) error {
 	name := (&finding{Namespace: x.Namespace, Name: x.Name}).fullName()
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d: %s %s, in Environment %q\n", x.File, x.Line, x.Kind, printable(name), x.place)
+	fmt.Fprintf(&b, "%s:%d: %s %s, in Environment %q\n", printable(x.File), x.Line, printable(x.Kind), printable(name), x.place)
 	switch {
 	case !x.Known && len(x.Findings) == 0:
 		b.WriteString(wrap("This kind is in no table of movement kinds: nothing in it is read, and nothing is refused for an address. \"kubectl skott coverage -f\" says whether it looks as if it moved data.", width, "  "))
@@ -281,7 +279,7 @@ func (x *explanation) print(w io.Writer) error {
 	}
 	for i := range x.References {
 		r := &x.References[i]
-		fmt.Fprintf(&b, "\n  line %d: %s %s %s\n", r.Line, printable(r.Field), r.Says, printable(r.Value))
+		fmt.Fprintf(&b, "\n  line %d: %s %s %s\n", r.Line, printable(r.Field), printable(r.Says), printable(r.Value))
 		b.WriteString(wrap(r.owner(), width, "    "))
 		for _, o := range r.Origins {
 			b.WriteString(wrap(o, width, "      "))

@@ -189,6 +189,9 @@ func readSnapshot(name string, stdin io.Reader) (*world, error) {
 		return nil, errors.New(strings.Replace(err.Error(), "-f", "--snapshot", 1))
 	}
 	w := &world{source: name}
+	if name == "-" {
+		w.source = stdinName
+	}
 	var errs []error
 	broken := func(p problem) { errs = append(errs, p) }
 	for _, p := range in.problems {
