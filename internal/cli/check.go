@@ -255,7 +255,7 @@ func (r *result) messages(w io.Writer) error {
 		}
 		last = f
 		head := fmt.Sprintf("\n%s:\n", printable(f.Kind+" "+f.fullName()))
-		if _, err := io.WriteString(w, head+wrap(f.Message, width, "  ")); err != nil {
+		if _, err := io.WriteString(w, head+wrap(f.Message, "  ")); err != nil {
 			return err
 		}
 	}

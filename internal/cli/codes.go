@@ -88,13 +88,13 @@ func explainCode(w io.Writer, c policy.Code) error {
 		case strings.HasPrefix(line, "```"):
 			code = !code
 		case code && len(line) > width && !strings.HasPrefix(line, " "):
-			b.WriteString(wrap(line, width, "    "))
+			b.WriteString(wrap(line, "    "))
 		case code:
 			b.WriteString(strings.TrimRight("    "+line, " ") + "\n")
 		case line == "":
 			b.WriteByte('\n')
 		default:
-			b.WriteString(wrap(plain(line), width, ""))
+			b.WriteString(wrap(plain(line), ""))
 		}
 	}
 	fmt.Fprintf(&b, "\nMore: %s\n", help(c))

@@ -270,19 +270,19 @@ func (x *explanation) print(w io.Writer) error {
 	fmt.Fprintf(&b, "%s:%d: %s %s, in Environment %q\n", printable(x.File), x.Line, printable(x.Kind), printable(name), x.place)
 	switch {
 	case !x.Known && len(x.Findings) == 0:
-		b.WriteString(wrap("This kind is in no table of movement kinds: nothing in it is read, and nothing is refused for an address. \"kubectl skott coverage -f\" says whether it looks as if it moved data.", width, "  "))
+		b.WriteString(wrap("This kind is in no table of movement kinds: nothing in it is read, and nothing is refused for an address. \"kubectl skott coverage -f\" says whether it looks as if it moved data.", "  "))
 	case len(x.References) == 0 && len(x.Findings) == 0:
-		b.WriteString(wrap("It names no address that its kind is read for.", width, "  "))
+		b.WriteString(wrap("It names no address that its kind is read for.", "  "))
 	}
 	if x.Hidden != "" {
-		b.WriteString(wrap("What it does not show: "+x.Hidden, width, "  "))
+		b.WriteString(wrap("What it does not show: "+x.Hidden, "  "))
 	}
 	for i := range x.References {
 		r := &x.References[i]
 		fmt.Fprintf(&b, "\n  line %d: %s %s %s\n", r.Line, printable(r.Field), printable(r.Says), printable(r.Value))
-		b.WriteString(wrap(r.owner(), width, "    "))
+		b.WriteString(wrap(r.owner(), "    "))
 		for _, o := range r.Origins {
-			b.WriteString(wrap(o, width, "      "))
+			b.WriteString(wrap(o, "      "))
 		}
 	}
 	if len(x.Findings) > 0 {
@@ -293,8 +293,8 @@ func (x *explanation) print(w io.Writer) error {
 			}
 			last = f.Message
 			fmt.Fprintf(&b, "\n  %s\n", outcome[f.Action])
-			b.WriteString(wrap(f.Message, width, "    "))
-			b.WriteString(wrap("Instead: "+sectionOf(f.Code).instead, width, "    "))
+			b.WriteString(wrap(f.Message, "    "))
+			b.WriteString(wrap("Instead: "+sectionOf(f.Code).instead, "    "))
 		}
 	} else if x.Known {
 		b.WriteString("\n  Nothing of this crosses a boundary here.\n")

@@ -118,9 +118,9 @@ func (t *trimmer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// wrap breaks a text at blanks into lines of at most most characters, each indented. A word
-// that is longer, such as a URL, is left whole.
-func wrap(s string, most int, indent string) string {
+// wrap breaks a text at blanks into lines of the usual width, each indented. A word that is
+// longer, such as a URL, is left whole.
+func wrap(s, indent string) string {
 	var b strings.Builder
 	n := 0
 	for word := range strings.FieldsSeq(printable(s)) {
@@ -129,7 +129,7 @@ func wrap(s string, most int, indent string) string {
 		case n == 0:
 			b.WriteString(indent)
 			n = len(indent)
-		case n+1+size > most:
+		case n+1+size > width:
 			b.WriteString("\n" + indent)
 			n = len(indent)
 		default:
