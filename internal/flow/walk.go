@@ -59,7 +59,7 @@ func (r *Reference) Path() string {
 		case s.List && s.Key == "*":
 			b.WriteString("[*]")
 		case s.List || s.Map:
-			b.WriteString(`["` + clean(Cut(r.names[n], MaxName)) + `"]`)
+			b.WriteString(`["` + Shown(r.names[n]) + `"]`)
 			n++
 		}
 	}
@@ -78,6 +78,9 @@ func Cut(text string, most int) string {
 	}
 	return string([]rune(text)[:most]) + "..."
 }
+
+// Shown is a name that somebody chose, as a path shows it.
+func Shown(name string) string { return clean(Cut(name, MaxName)) }
 
 // clean keeps a name that somebody chose from breaking the lines of a message.
 func clean(name string) string {

@@ -25,6 +25,9 @@ type Request struct {
 	DryRun bool
 	// Object as decoded JSON, and OldObject for UPDATE and DELETE.
 	Object, OldObject map[string]any
+	// Raw is the JSON of the object as it was sent; what no field of the table reads is
+	// searched in it. Nil is not searched.
+	Raw []byte
 	// Lookup finds another object of the same cluster, or none. Without it, references to
 	// other objects lead nowhere.
 	Lookup func(group, resource, namespace, name string) map[string]any
@@ -50,9 +53,10 @@ type place struct {
 
 // Evaluator decides by the Guard of one action. It is immutable and safe for concurrent use.
 type Evaluator struct {
-	spec  *skottv1.GuardSpec
-	book  *address.Book
-	table *flow.Table
+	spec   *skottv1.GuardSpec
+	book   *address.Book
+	table  *flow.Table
+	finder *finder
 	// policies: only what the compiled policies read is read.
 	policies bool
 }
@@ -60,7 +64,7 @@ type Evaluator struct {
 // NewEvaluator reads a Guard, all parts of it if it is split; at least one. They must not be
 // changed afterwards. Kinds of users that the Guard carries and that are invalid are left out.
 func NewEvaluator(parts ...*skottv1.Guard) *Evaluator {
-	e := &Evaluator{table: flow.Builtin()}
+	e := &Evaluator{table: flow.Builtin(), finder: &finder{}}
 	e.spec, e.book = merged(parts)
 	if kinds := e.spec.MovementKinds; len(kinds) > 0 {
 		e.table, _ = e.table.Merge(kinds)
@@ -84,12 +88,11 @@ func (e *Evaluator) Evaluate(r *Request) Decision {
 	if d, refused := e.protect(r); refused {
 		return d
 	}
-	kind := e.kind(r)
-	if kind == nil || r.Operation == "DELETE" || !kind.Moves(r.Subresource) || ending(r) {
+	if r.Operation == "DELETE" || ending(r) {
 		return Decision{Allowed: true}
 	}
 	here := e.here(r)
-	violations := e.crossings(kind, r, here)
+	violations := e.crossings(r, here)
 	if len(violations) == 0 {
 		return Decision{Allowed: true}
 	}
@@ -141,10 +144,17 @@ func (e *Evaluator) mayClaim(claim string) bool {
 }
 
 // crossings are the references of an object that a boundary forbids.
-func (e *Evaluator) crossings(kind *flow.Kind, r *Request, here place) []Violation {
-	read := e.reading(kind, r, here)
-	read.object(kind, r.Object, r.Namespace, 0)
-	return append(read.exact, read.free...) // as the policies, which read text only if it may matter
+func (e *Evaluator) crossings(r *Request, here place) []Violation {
+	there := here.environment
+	if kind := e.kind(r); kind != nil && kind.Moves(r.Subresource) {
+		read := e.reading(kind, r, here)
+		there = read.there
+		read.object(kind, r.Object, r.Namespace, 0)
+		if len(read.exact)+len(read.free) > 0 {
+			return append(read.exact, read.free...) // as the policies, which read text only if it may matter
+		}
+	}
+	return e.anywhere(r, here, there)
 }
 
 // key is the canonical address of a reference that is no free text.

@@ -324,7 +324,15 @@ func (e *Evaluator) crosses(m mention, here, there string) (Violation, bool) {
 			match, ok = below, true
 		}
 	}
-	if !ok || match.Place == "" {
+	if !ok {
+		return Violation{}, false
+	}
+	return e.judged(m, match, here, there)
+}
+
+// judged judges a mention of an address that the book has.
+func (e *Evaluator) judged(m mention, match address.Match, here, there string) (Violation, bool) {
+	if match.Place == "" {
 		return Violation{}, false
 	}
 	way, boundary := "", ""
