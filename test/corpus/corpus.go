@@ -26,7 +26,7 @@ import (
 	"github.com/skott-dev/skott/internal/policy"
 )
 
-//go:embed platform.yaml only-evaluate.yaml objects/*.yaml
+//go:embed platform.yaml only-evaluate.yaml bases.yaml objects/*.yaml
 var files embed.FS
 
 // Case is one request and its expected answer.

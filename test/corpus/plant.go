@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package corpus
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/address"
+	"github.com/skott-dev/skott/internal/flow"
+	"github.com/skott-dev/skott/internal/policy"
+)
+
+// owner of the addresses that are planted in generated objects.
+type owner string
+
+const (
+	production owner = "prod"
+	staging    owner = "stage"
+	nobody     owner = "other"
+)
+
+func (o owner) host() string { return string(o) + ".gen.example" }
+
+func (o owner) ip() string {
+	return map[owner]string{production: "203.0.113.70", staging: "198.51.100.70", nobody: "192.0.2.70"}[o]
+}
+
+// Hosts that every owner uses, each with a part of its own.
+const (
+	sharedS3       = "s3.gen.example"
+	sharedRegistry = "registry.gen.example"
+	sharedGit      = "git.gen.example"
+	sharedVault    = "vault.gen.example"
+)
+
+// owned are the addresses that an owner has whatever the table says.
+func (o owner) owned() []skottv1.Address {
+	return []skottv1.Address{
+		{Type: "Host", Value: o.host()}, {Type: "CIDR", Value: strings.TrimSuffix(o.ip(), "70") + "64/28"},
+		{Type: "Bucket", Value: "https://" + sharedS3 + "/" + string(o) + "-gen"},
+		{Type: "Bucket", Value: "s3://" + string(o) + "-gen"}, {Type: "Bucket", Value: "gs://" + string(o) + "-gen"},
+		{Type: "Bucket", Value: "azure/" + string(o) + "-gen"}, {Type: "Bucket", Value: "oci/" + string(o) + "-gen"},
+		{Type: "Registry", Value: sharedRegistry + "/" + string(o)}, {Type: "Git", Value: "https://" + sharedGit + "/" + string(o)},
+		{Type: "SecretPath", Value: "https://" + sharedVault + "/" + string(o)},
+		{Type: "ClusterEndpoint", Value: "https://" + o.host() + ":6443"}, {Type: "ClusterEndpoint", Value: Namespace + "/" + string(o) + "-cluster"},
+	}
+}
+
+// Namespace holds the generated Clusters, whose namespace is part of their address.
+const Namespace = "gen"
+
+// value is something that an object holds at a path.
+type value struct {
+	steps []flow.Step
+	value any
+}
+
+// Linked is another object, which a generated one leads to.
+type Linked struct {
+	Group, Resource, Name string
+	Object                map[string]any
+}
+
+// plan says what makes an object name an address of an owner through one row.
+type plan struct {
+	values []value
+	// text at the path of the row itself, the last of values.
+	namespace string
+	// declared is an address of the owner that only this row has.
+	declared *skottv1.Address
+	linked   []Linked
+}
+
+// planter plants addresses in objects of one version of a kind.
+type planter struct {
+	table  *flow.Table
+	kind   *flow.Kind
+	schema *Schema // nil if none is known
+	hints  map[string]string
+}
+
+var errNoText = errors.New("no spelling of the address is valid there")
+
+// leaf is the schema at steps, nil if that is not known.
+func (p *planter) leaf(steps []flow.Step) *Schema {
+	if p.schema == nil {
+		return nil
+	}
+	s, err := p.schema.Resolve(steps)
+	if err != nil {
+		return nil
+	}
+	return s
+}
+
+// pick is the first text that is valid at steps.
+func (p *planter) pick(steps []flow.Step, texts ...string) (string, bool) {
+	leaf := p.leaf(steps)
+	for _, text := range texts {
+		if leaf.accepts(text) {
+			return text, true
+		}
+	}
+	return "", false
+}
+
+// companion is the path of With[i], nil if there is none.
+func (p *planter) companion(f *flow.Field, i int) []flow.Step {
+	steps, relative := f.WithSteps(i)
+	if steps == nil {
+		return nil
+	}
+	if relative {
+		n := 0
+		for j, s := range f.Steps() {
+			if s.List {
+				n = j + 1
+			}
+		}
+		steps = slices.Concat(f.Steps()[:n], steps)
+	}
+	return slices.Concat(p.kind.Steps(), steps)
+}
+
+// with adds a companion with the first text that is valid there, and returns that.
+func (p *planter) with(out *plan, f *flow.Field, i int, texts ...string) string {
+	steps := p.companion(f, i)
+	if steps == nil {
+		return ""
+	}
+	if leaf := p.leaf(steps); leaf != nil && (leaf.typ() == "integer" || leaf.typ() == "number") {
+		out.values = append(out.values, value{steps, int64(7)})
+		return "7"
+	}
+	text, ok := p.pick(steps, texts...)
+	if ok {
+		out.values = append(out.values, value{steps, text})
+	}
+	return text
+}
+
+// plant makes the plan for one row and one owner.
+func (p *planter) plant(f *flow.Field, o owner) (*plan, error) {
+	out := &plan{}
+	var texts []string
+	at := slices.Concat(p.kind.Steps(), f.Steps())
+	switch f.Form {
+	case flow.Bucket:
+		texts = p.bucket(out, f, o)
+	case flow.Object:
+		p.with(out, f, 0, "https://"+sharedS3, sharedS3)
+		name := string(o) + "-gen"
+		texts = []string{"s3://" + name + "/x", "s3://" + name, "https://" + sharedS3 + "/" + name + "/x", "gs://" + name + "/x", "https://" + o.host() + "/x"}
+	case flow.Join:
+		return p.join(out, f, o)
+	case flow.Image:
+		texts = []string{sharedRegistry + "/" + string(o) + "/app:1", sharedRegistry + "/" + string(o) + "/app"}
+	case flow.Git:
+		path := sharedGit + "/" + string(o) + "/apps"
+		p.with(out, f, 0, "x", "./x", "/x")
+		texts = []string{"https://" + path, "https://" + path + ".git", "ssh://git@" + path, "git@" + strings.Replace(path, "/", ":", 1), path}
+	case flow.Store:
+		if p.with(out, f, 0, string(o)+"/x", string(o)) != "" {
+			texts = []string{"https://" + sharedVault, sharedVault}
+		} else {
+			texts = []string{"https://" + o.host(), o.host()}
+		}
+	case flow.Endpoint:
+		p.with(out, f, 0, "6443")
+		texts = []string{o.host(), "https://" + o.host()}
+	case flow.Cluster:
+		p.with(out, f, 0, Namespace)
+		out.namespace = Namespace
+		texts = []string{string(o) + "-cluster"}
+	case flow.IP:
+		texts = []string{o.ip(), o.host()}
+	case flow.Alias:
+		texts = p.aliases(f, o)
+	case flow.Encoded:
+		texts = []string{base64.StdEncoding.EncodeToString([]byte("host=" + o.host()))}
+	case flow.Payload:
+		return p.payload(out, f, o)
+	case flow.Link:
+		return p.link(out, f, o)
+	default:
+		texts = p.texts(f, o)
+	}
+	return out.end(p, at, texts)
+}
+
+// end puts the text of the row in its place.
+func (out *plan) end(p *planter, at []flow.Step, texts []string) (*plan, error) {
+	text, ok := p.pick(at, texts...)
+	if !ok {
+		return nil, errNoText
+	}
+	out.values = append(out.values, value{at, text})
+	return out, nil
+}
+
+// texts are the spellings of free text, by the type of its address.
+func (p *planter) texts(f *flow.Field, o owner) []string {
+	h := o.host()
+	var out []string
+	if hint := p.hints[f.Path]; hint != "" {
+		out = append(out, strings.NewReplacer("HOST", h, "OWNER", string(o)).Replace(hint))
+	}
+	switch f.Type {
+	case address.CIDR:
+		return append(out, o.ip(), o.ip()+"/32", h)
+	case address.Registry:
+		r := sharedRegistry + "/" + string(o)
+		return append(out, r+"/app", "oci://"+r+"/app", "https://"+r+"/app", "docker://"+r+"/app:1", r+"/app:1")
+	case address.Bucket:
+		b := string(o) + "-gen"
+		return append(out, "https://"+sharedS3+"/"+b, "s3://"+b, "gs://"+b, h)
+	}
+	out = append(out, h, h+":5432", "https://"+h, "https://"+h+"/x")
+	for _, scheme := range []string{"http", "postgres", "postgresql", "mysql", "mongodb", "redis", "amqp", "nats", "kafka", "tcp", "udp", "grpc", "grpcs", "ldap", "ldaps",
+		"oci", "s3", "ssh", "git", "docker", "nfs", "tls", "ws", "wss", "rsync", "smtp", "ftp", "docker-registry", "registry", "env", "clickhouse", "imageio"} {
+		out = append(out, scheme+"://"+h+":5432/x", scheme+"://"+h+"/x", scheme+"://"+h)
+	}
+	return append(out, "git@"+h+":x/y.git", "user@"+h, "bak://x?url="+h, h+"/x", h+"/x:1", h+":5432/x", "*."+h, o.ip(), o.ip()+"/32")
+}
+
+// bucket adds what belongs to the name of a bucket.
+func (p *planter) bucket(out *plan, f *flow.Field, o owner) []string {
+	if p.with(out, f, 0, "https://"+sharedS3, sharedS3) == "" {
+		p.with(out, f, 2, "aws", "AWS", "s3", "S3", "velero.io/aws", "gcp", "gcs", "GCS", "x")
+	}
+	return []string{string(o) + "-gen", string(o) + "-gen/x", "s3://" + string(o) + "-gen"}
+}
+
+// join plants one segment of an address, which is declared for its owner as it comes out.
+func (p *planter) join(out *plan, f *flow.Field, o owner) (*plan, error) {
+	if f.Type == flow.Namespace {
+		return nil, errors.New("a namespace") // see namespaceRow
+	}
+	parts := []string{}
+	if f.Const != "" {
+		parts = append(parts, f.Const)
+	}
+	named := func(i int) bool { return p.companion(f, i) != nil }
+	if named(0) {
+		parts = append(parts, p.with(out, f, 0, "driver.gen.example", "gen", "aws", "x"))
+	}
+	at := slices.Concat(p.kind.Steps(), f.Steps())
+	id := string(o) + "-7"
+	text, ok := p.pick(at, id, string(o)+"7", map[owner]string{production: "777788889999", staging: "111122223333", nobody: "444455556666"}[o],
+		"arn:aws:iam::111122223333:role/"+id, "arn:aws:rds:eu-north-1:111122223333:snapshot:"+id,
+		map[owner]string{production: "7f1c0000-1111-4222-8333-444455557777", staging: "7f1c0000-1111-4222-8333-444455551111", nobody: "7f1c0000-1111-4222-8333-444455554444"}[o],
+		"projects/"+id+"/x", "https://"+o.host()+"/"+id, o.ip(), "/"+id)
+	if !ok {
+		return nil, errNoText
+	}
+	parts = append(parts, text)
+	out.values = append(out.values, value{at, text})
+	if named(1) {
+		parts = append(parts, p.with(out, f, 1, "/export/"+id, "x"))
+	}
+	if slices.Contains(parts, "") {
+		return nil, errNoText
+	}
+	out.declared = &skottv1.Address{Type: skottv1.AddressType(f.Type), Value: address.Path(strings.ToLower(strings.Join(parts, "/")))}
+	return out, nil
+}
+
+// aliases are what the Guard knows by heart of a cluster: its name, what the Secret of Argo
+// CD holds of its endpoint, and the name of that Secret.
+func (p *planter) aliases(f *flow.Field, o owner) []string {
+	if f.Const != "" {
+		return []string{string(o) + "-cluster"}
+	}
+	endpoint := "https://" + o.host() + ":6443"
+	out := []string{}
+	for alias, key := range aliasesOf(o) {
+		if strings.HasPrefix(alias, "cluster-") && "https://"+key == endpoint {
+			out = append(out, alias)
+		}
+	}
+	slices.Sort(out)
+	encoded := base64.StdEncoding.EncodeToString([]byte(endpoint))
+	if f.Path == "metadata.name" {
+		return append(out, "other")
+	}
+	return []string{encoded}
+}
+
+// aliasesOf are the spellings that the Guard precomputes of what an owner has.
+func aliasesOf(o owner) map[string]string {
+	p := policy.New(policy.Snapshot{
+		Environments: []skottv1.Environment{{Spec: skottv1.EnvironmentSpec{Stage: skottv1.StageProduction}}},
+		Boundaries:   []skottv1.DataBoundary{{Spec: skottv1.DataBoundarySpec{BoundaryRule: skottv1.BoundaryRule{Action: skottv1.ActionDeny}}}},
+		Locations:    []skottv1.DataLocation{{Spec: skottv1.DataLocationSpec{Addresses: o.owned()}}},
+	})
+	for _, g := range p.Guards(skottv1.GuardedCluster{}, nil, nil) {
+		return g.Spec.Aliases
+	}
+	return nil
+}
+
+// payload plants an object that names a host in a field that holds whole objects.
+func (p *planter) payload(out *plan, f *flow.Field, o owner) (*plan, error) {
+	at := slices.Concat(p.kind.Steps(), f.Steps())
+	inner := map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "inner"}, "data": map[string]any{"host": o.host()}}
+	var v any = inner
+	leaf := p.leaf(at)
+	switch {
+	case leaf == nil || leaf.open() || leaf.typ() == "object":
+	case leaf.typ() == "array":
+		v = []any{inner}
+	default:
+		text, err := yaml.Marshal(inner)
+		if err != nil {
+			return nil, err
+		}
+		texts := []string{string(text), base64.StdEncoding.EncodeToString(text)}
+		return out.end(p, at, texts)
+	}
+	out.values = append(out.values, value{at, v})
+	return out, nil
+}
+
+// maxLinks is how many objects lead to each other at most.
+const maxLinks = 3
+
+// link plants the name of another object, which names the address.
+func (p *planter) link(out *plan, f *flow.Field, o owner) (*plan, error) {
+	at := slices.Concat(p.kind.Steps(), f.Steps())
+	target := p.table.Lookup(f.To.Group, f.To.Resource)
+	if target == nil {
+		return nil, fmt.Errorf("leads to %s of group %q, which are in no table", f.To.Resource, f.To.Group)
+	}
+	const name = "linked"
+	text, ok := p.pick(at, name, "linked-"+name, "ns/"+name)
+	if !ok {
+		return nil, errNoText
+	}
+	p.with(out, f, 1, target.Kind)
+	out.values = append(out.values, value{at, text})
+	object, linked, ok := p.target(target, f.Direction, o, maxLinks)
+	if !ok {
+		return nil, fmt.Errorf("leads to %s, which say nothing themselves", target.Kind)
+	}
+	out.linked = append(linked, Linked{target.Group, target.Resource, text, object})
+	return out, nil
+}
+
+// target is an object of a kind that names an address of the owner, in the direction of the
+// link that leads to it.
+func (p *planter) target(k *flow.Kind, direction flow.Direction, o owner, links int) (map[string]any, []Linked, bool) {
+	inner := &planter{table: p.table, kind: k}
+	for i := range k.Fields {
+		f := &k.Fields[i]
+		if f.End == flow.Destination || f.Type == flow.Namespace || f.CreateOnly || f.Form == flow.Join || f.Form == flow.Link && links == 0 {
+			continue
+		}
+		if direction == flow.Names && f.Direction == flow.To {
+			continue
+		}
+		var made *plan
+		var err error
+		if f.Form == flow.Link {
+			next := p.table.Lookup(f.To.Group, f.To.Resource)
+			if next == nil || next == k {
+				continue
+			}
+			object, linked, ok := p.target(next, direction, o, links-1)
+			if !ok {
+				continue
+			}
+			name := fmt.Sprintf("linked-%d", links)
+			made = &plan{values: []value{{slices.Concat(k.Steps(), f.Steps()), name}}, linked: append(linked, Linked{next.Group, next.Resource, name, object})}
+		} else if made, err = inner.plant(f, o); err != nil {
+			continue
+		}
+		object := map[string]any{"apiVersion": apiVersion(k, k.Version()), "kind": k.Kind, "metadata": map[string]any{"name": "linked", "namespace": "default"}}
+		for _, v := range made.values {
+			set(object, v.steps, v.value)
+		}
+		return object, made.linked, true
+	}
+	return nil, nil, false
+}
+
+// set puts a value at the end of a path, through one element of each list and one key of
+// each map on the way.
+func set(node map[string]any, steps []flow.Step, v any) {
+	s, rest := steps[0], steps[1:]
+	inner := func(old any) any {
+		if len(rest) == 0 {
+			return v
+		}
+		m, ok := old.(map[string]any)
+		if !ok {
+			m = map[string]any{}
+		}
+		set(m, rest, v)
+		return m
+	}
+	switch {
+	case s.List:
+		list, _ := node[s.Name].([]any)
+		if len(list) == 0 {
+			list = []any{nil}
+		}
+		list[0] = inner(list[0])
+		if m, ok := list[0].(map[string]any); ok && s.Key != "*" && m[s.Key] == nil {
+			m[s.Key] = "x"
+		}
+		node[s.Name] = list
+	case s.Map:
+		m, _ := node[s.Name].(map[string]any)
+		if m == nil {
+			m = map[string]any{}
+		}
+		key := "a"
+		for k := range m {
+			key = k
+		}
+		m[key] = inner(m[key])
+		node[s.Name] = m
+	default:
+		node[s.Name] = inner(node[s.Name])
+	}
+}
+
+func apiVersion(k *flow.Kind, version string) string {
+	if k.Group == "" {
+		return version
+	}
+	return k.Group + "/" + version
+}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/config/crd"
+	"github.com/skott-dev/skott/internal/flow"
+	"github.com/skott-dev/skott/internal/policy"
+	"github.com/skott-dev/skott/test/corpus"
+	"github.com/skott-dev/skott/test/testenv"
+)
+
+// patience bounds every wait for a change to act.
+const patience = time.Minute
+
+// cluster is the API server, which plays one cluster of the platform after the other.
+type cluster struct {
+	server   *testenv.Server
+	operator client.Client
+	kinds    []*flow.Kind
+	families []flow.Family
+	// crds and builtin are the schemas that the server has, by "group/resource".
+	crds, builtin map[string]map[string]*corpus.Schema
+
+	mu    sync.Mutex
+	lives map[string]*unstructured.Unstructured
+}
+
+func key(group, resource string) string { return group + "/" + resource }
+
+// start starts an API server that serves every kind of a table: of those whose CRD is
+// published in a Go module that, of the others one without a schema.
+func start(ctx context.Context, env *testenv.Env, table *flow.Table, only string) (*cluster, error) {
+	server, err := env.NewServer(ctx, testenv.Options{Name: "guarded",
+		// Without it the API server drops the namespace of a data source, and nothing crosses.
+		Flags: []string{"--feature-gates=CrossNamespaceVolumeDataSource=true"}})
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{server: server, crds: map[string]map[string]*corpus.Schema{}, lives: map[string]*unstructured.Unstructured{}}
+	for _, k := range table.Kinds() {
+		if strings.Contains(k.Kind, only) {
+			c.kinds = append(c.kinds, k)
+		}
+	}
+	if err := c.readBuiltin(ctx); err != nil {
+		return nil, err
+	}
+	crds, err := c.install(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := server.InstallParallel(ctx, crds...); err != nil {
+		return nil, err
+	}
+	return c, c.guard(ctx)
+}
+
+// install chooses the CRDs that the kinds need.
+func (c *cluster) install(ctx context.Context) ([]*unstructured.Unstructured, error) {
+	catalogue, err := testenv.CatalogueCRDs()
+	if err != nil {
+		return nil, err
+	}
+	published, err := testenv.CRDs(ctx, testenv.Modules()...)
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string]*unstructured.Unstructured{}
+	for _, u := range slices.Concat(published, catalogue) {
+		byName[u.GetName()] = u
+	}
+	var out []*unstructured.Unstructured
+	var groups []string
+	for _, k := range c.kinds {
+		groups = append(groups, k.Group)
+		if c.builtin[key(k.Group, k.Resource)] != nil {
+			continue
+		}
+		u := byName[k.Resource+"."+k.Group]
+		if u == nil {
+			u = corpus.Schemaless(k)
+		} else {
+			c.crds[key(k.Group, k.Resource)] = corpus.Schemas(u)
+		}
+		out = append(out, u)
+	}
+	c.families = policy.BuiltinRules().Families(groups)
+	return out, nil
+}
+
+// schemas are those of a resource.
+func (c *cluster) schemas(group, resource string) map[string]*corpus.Schema {
+	if schemas := c.crds[key(group, resource)]; schemas != nil {
+		return schemas
+	}
+	return c.builtin[key(group, resource)]
+}
+
+// readBuiltin reads the schemas of the kinds that the server has itself.
+func (c *cluster) readBuiltin(ctx context.Context) error {
+	c.builtin = map[string]map[string]*corpus.Schema{}
+	var index struct {
+		Paths map[string]struct{ ServerRelativeURL string }
+	}
+	if err := c.get(ctx, "/openapi/v3", &index); err != nil {
+		return err
+	}
+	resources := map[[2]string]string{} // by group and kind
+	for _, k := range c.kinds {
+		resources[[2]string{k.Group, k.Kind}] = k.Resource
+	}
+	for path, at := range index.Paths {
+		if !strings.HasPrefix(path, "api/") && !strings.HasPrefix(path, "apis/") {
+			continue
+		}
+		var document struct {
+			Components struct{ Schemas map[string]any }
+		}
+		if err := c.get(ctx, at.ServerRelativeURL, &document); err != nil {
+			return err
+		}
+		for name, definition := range document.Components.Schemas {
+			group, version, kind, ok := identity(definition)
+			if resource := resources[[2]string{group, kind}]; ok && resource != "" && strings.HasSuffix(path, version) {
+				if c.builtin[key(group, resource)] == nil {
+					c.builtin[key(group, resource)] = map[string]*corpus.Schema{}
+				}
+				c.builtin[key(group, resource)][version] = corpus.Definition(document.Components.Schemas, name)
+			}
+		}
+	}
+	return nil
+}
+
+// identity is the kind that a definition describes, if it describes one alone.
+func identity(definition any) (group, version, kind string, ok bool) {
+	d, _ := definition.(map[string]any)
+	kinds, _ := d["x-kubernetes-group-version-kind"].([]any)
+	if len(kinds) != 1 {
+		return "", "", "", false
+	}
+	k, _ := kinds[0].(map[string]any)
+	group, _ = k["group"].(string)
+	version, _ = k["version"].(string)
+	kind, ok = k["kind"].(string)
+	return group, version, kind, ok
+}
+
+func (c *cluster) get(ctx context.Context, path string, into any) error {
+	httpClient, err := rest.HTTPClientFor(c.server.Config())
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.server.URL()+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := httpClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close() // only read
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("GET %s: %s: %.200s", path, response.Status, body)
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(body, into)
+}
+
+// guard installs the policies and the namespaces.
+func (c *cluster) guard(ctx context.Context) error {
+	config, err := c.server.ConfigFor(policy.Operator, "system:masters")
+	if err != nil {
+		return err
+	}
+	if c.operator, err = client.New(config, client.Options{}); err != nil {
+		return err
+	}
+	definition, err := crd.Guard()
+	if err != nil {
+		return err
+	}
+	if err := c.server.Install(ctx, plain(definition, "apiextensions.k8s.io/v1", "CustomResourceDefinition")); err != nil {
+		return err
+	}
+	for name, environment := range map[string]string{corpus.Namespace: "", "preview": "staging", policy.Namespace: ""} {
+		ns := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}}
+		if environment != "" {
+			ns.SetLabels(map[string]string{skottv1.LabelEnvironment: environment})
+		}
+		if err := c.server.Apply(ctx, ns); err != nil {
+			return err
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(4)
+	for _, p := range policy.BuiltinRules().Policies(c.families) {
+		group.Go(func() error { return c.server.Apply(ctx, plain(p, "", "")) })
+	}
+	return group.Wait()
+}
+
+// publish makes the server the cluster of some Guards. The bindings come after the first
+// ones: without a Guard they refuse everything.
+func (c *cluster) publish(ctx context.Context, guards []*skottv1.Guard) error {
+	for _, g := range guards {
+		configuration := client.ApplyConfigurationFromUnstructured(plain(g, "", ""))
+		if err := c.operator.Apply(ctx, configuration, client.FieldOwner(skottv1.FieldOwner), client.ForceOwnership); err != nil {
+			return err
+		}
+	}
+	for _, b := range policy.Bindings(c.families, skottv1.ActionDeny) {
+		if err := c.server.Apply(ctx, plain(b, "", "")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// proved waits until every family refuses its canary.
+func (c *cluster) proved(ctx context.Context, guards []*skottv1.Guard) error {
+	end := time.Now().Add(patience)
+	for _, canary := range policy.Canaries(guards) {
+		if canary.Patch {
+			continue
+		}
+		for {
+			err := c.server.Client().Create(ctx, canary.Object.DeepCopy(), client.DryRunAll)
+			if err != nil && strings.Contains(err.Error(), canary.Want) {
+				break
+			}
+			if time.Now().After(end) || ctx.Err() != nil {
+				return fmt.Errorf("cannot prove family %s: %w", canary.Family, err)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	return nil
+}
+
+// live is the stored object that a case changes, made when first asked for.
+func (c *cluster) live(ctx context.Context, g *corpus.Generated) (*unstructured.Unstructured, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	u := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(g.OldObject)}
+	id := fmt.Sprintf("%s %s/%s", u.GroupVersionKind(), u.GetNamespace(), u.GetName())
+	if c.lives[id] == nil {
+		if err := c.server.Client().Create(ctx, u); err != nil {
+			return nil, err
+		}
+		c.lives[id] = u
+	}
+	return c.lives[id], nil
+}
+
+// plain is a typed object as it is applied.
+func plain(o any, apiVersion, kind string) *unstructured.Unstructured {
+	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		panic(err) // our own types convert
+	}
+	delete(m, "status")
+	unstructured.RemoveNestedField(m, "metadata", "creationTimestamp")
+	u := &unstructured.Unstructured{Object: m}
+	if apiVersion != "" {
+		u.SetAPIVersion(apiVersion)
+		u.SetKind(kind)
+	}
+	return u
+}
