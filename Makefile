@@ -11,6 +11,7 @@ INTEGRATION_FLAGS ?= -p 1 -timeout 30m
 BENCH ?= .
 BENCH_TIME ?= 200ms
 BENCH_FLAGS ?=
+CORPUS_FLAGS ?=
 # demo-up, demo-down and demo keep their files here.
 export SKOTT_DEMO_DIR ?= $(CURDIR)/.demo
 
@@ -72,6 +73,10 @@ test-unit: ## Run the tests that need no control plane.
 .PHONY: test-integration
 test-integration: tools ## Run the suites against real control planes on loopback.
 	go test $(INTEGRATION_FLAGS) ./test/...
+
+.PHONY: corpus
+corpus: tools ## Send an object for every row of the table of movement kinds; CORPUS_FLAGS=-update writes docs/corpus.md.
+	go run ./test/corpusrun $(CORPUS_FLAGS)
 
 .PHONY: bench
 bench: tools ## Run benchmarks, then measure the policies on real API servers; BENCH selects among the former.

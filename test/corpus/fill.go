@@ -3,6 +3,7 @@
 package corpus
 
 import (
+	"maps"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -53,6 +54,14 @@ func (s *Schema) completeMap(m map[string]any, depth int) {
 		choose(part, m, add)
 	}
 	choose(s.node, m, add)
+	if n, _ := number(s.node["minProperties"]); len(m) < n {
+		properties, _ := s.node["properties"].(map[string]any)
+		for _, name := range slices.Sorted(maps.Keys(properties)) {
+			if len(m) < n {
+				add([]string{name})
+			}
+		}
+	}
 	for name, value := range m {
 		m[name] = s.property(name).complete(value, depth+1)
 	}
@@ -90,7 +99,7 @@ func (s *Schema) minimal(depth int) any {
 	if s == nil || depth > maxFill {
 		return nil
 	}
-	if value, ok := s.node["default"]; ok {
+	if value, ok := s.node["default"]; ok && value != "" {
 		return s.complete(runtime.DeepCopyJSONValue(value), depth)
 	}
 	if values, _ := s.node["enum"].([]any); len(values) > 0 {

@@ -216,8 +216,10 @@ func (m *maker) planter() *planter {
 // plan plants an address of an owner and declares it.
 func (m *maker) plan(f *flow.Field, o owner) (*plan, error) {
 	made, err := m.planter().plant(f, o)
-	if err == nil && made.declared != nil && o != nobody {
-		m.owned[o][*made.declared] = true
+	if err == nil && o != nobody {
+		for _, a := range made.declared {
+			m.owned[o][a] = true
+		}
 	}
 	return made, err
 }
@@ -355,6 +357,9 @@ func (m *maker) add(variant, cluster string, p *plan, way string) {
 	want := policy.Code("")
 	if way != "" {
 		want = code(way, m.field.Type)
+		if p.typ != "" {
+			want = code(way, p.typ)
+		}
 	}
 	m.addWant(variant, cluster, p, want)
 }
@@ -373,13 +378,23 @@ func (m *maker) addWant(variant, cluster string, p *plan, want policy.Code) {
 	c.Object = m.object(p)
 	if first := m.field.Steps()[0].Name; m.kind.Root == "" && first == "status" && m.kind.Moves("status") {
 		c.Subresource = "status"
-		c.OldObject = m.object(&plan{namespace: p.namespace})
 	}
 	if strings.HasPrefix(m.fullPath(), "spec.ephemeralContainers[") && m.kind.Moves(ephemeral) {
 		c.Subresource = ephemeral
+	}
+	if c.Subresource != "" {
 		c.OldObject = m.object(&plan{namespace: p.namespace})
+		rename(c.Object)
+		rename(c.OldObject)
 	}
 	m.world.Cases = append(m.world.Cases, c)
+}
+
+// rename gives an object the name of one that is there already.
+func rename(object map[string]any) {
+	if meta, ok := object["metadata"].(map[string]any); ok {
+		meta["name"] = "live"
+	}
 }
 
 // ephemeral is the subresource that ephemeral containers arrive through.
@@ -404,8 +419,45 @@ func (m *maker) object(p *plan) map[string]any {
 	for _, v := range p.values {
 		set(object, v.steps, runtime.DeepCopyJSONValue(v.value))
 	}
+	for _, path := range m.kind.PodSpecs {
+		completePod(object, strings.Split(path, "."))
+	}
 	m.schema.complete(object, 0)
 	return object
+}
+
+// completePod adds what every pod spec needs, if there is one at a path without lists.
+func completePod(node map[string]any, path []string) {
+	for _, name := range path {
+		next, ok := node[name].(map[string]any)
+		if !ok {
+			return
+		}
+		node = next
+	}
+	if containers, _ := node["containers"].([]any); len(containers) == 0 {
+		node["containers"] = []any{map[string]any{"name": "main"}}
+	}
+	volumes, _ := node["volumes"].([]any)
+	for _, v := range volumes {
+		volume, _ := v.(map[string]any)
+		if nfs, ok := volume["nfs"].(map[string]any); ok && !has(nfs, "path") {
+			nfs["path"] = "/x"
+		}
+	}
+	for _, list := range []string{"containers", "initContainers", "ephemeralContainers"} {
+		containers, _ := node[list].([]any)
+		for _, c := range containers {
+			if container, ok := c.(map[string]any); ok && !has(container, "image") {
+				container["image"] = "registry.invalid/x"
+			}
+		}
+	}
+}
+
+func has(m map[string]any, key string) bool {
+	_, there := m[key]
+	return there
 }
 
 // drop removes what bases.yaml sets to null: what the base has and a field must not.

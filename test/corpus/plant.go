@@ -73,9 +73,11 @@ type plan struct {
 	values []value
 	// text at the path of the row itself, the last of values.
 	namespace string
-	// declared is an address of the owner that only this row has.
-	declared *skottv1.Address
+	// declared are addresses of the owner that only such rows have.
+	declared []skottv1.Address
 	linked   []Linked
+	// typ is the type of the address, where it is not that of the row.
+	typ address.Type
 }
 
 // planter plants addresses in objects of one version of a kind.
@@ -120,7 +122,7 @@ func (p *planter) companion(f *flow.Field, i int) []flow.Step {
 	if relative {
 		n := 0
 		for j, s := range f.Steps() {
-			if s.List {
+			if s.List || s.Map && j+1 < len(f.Steps()) {
 				n = j + 1
 			}
 		}
@@ -268,7 +270,7 @@ func (p *planter) join(out *plan, f *flow.Field, o owner) (*plan, error) {
 	if slices.Contains(parts, "") {
 		return nil, errNoText
 	}
-	out.declared = &skottv1.Address{Type: skottv1.AddressType(f.Type), Value: address.Path(strings.ToLower(strings.Join(parts, "/")))}
+	out.declared = []skottv1.Address{{Type: skottv1.AddressType(f.Type), Value: address.Path(strings.ToLower(strings.Join(parts, "/")))}}
 	return out, nil
 }
 
@@ -345,21 +347,22 @@ func (p *planter) link(out *plan, f *flow.Field, o owner) (*plan, error) {
 	}
 	p.with(out, f, 1, target.Kind)
 	out.values = append(out.values, value{at, text})
-	object, linked, ok := p.target(target, f.Direction, o, maxLinks)
-	if !ok {
+	object, inner := p.target(target, f.Direction, o, maxLinks)
+	if inner == nil {
 		return nil, fmt.Errorf("leads to %s, which say nothing themselves", target.Kind)
 	}
-	out.linked = append(linked, Linked{target.Group, target.Resource, text, object})
+	out.linked = append(inner.linked, Linked{target.Group, target.Resource, text, object})
+	out.declared, out.typ = inner.declared, inner.typ
 	return out, nil
 }
 
 // target is an object of a kind that names an address of the owner, in the direction of the
 // link that leads to it.
-func (p *planter) target(k *flow.Kind, direction flow.Direction, o owner, links int) (map[string]any, []Linked, bool) {
+func (p *planter) target(k *flow.Kind, direction flow.Direction, o owner, links int) (map[string]any, *plan) {
 	inner := &planter{table: p.table, kind: k}
 	for i := range k.Fields {
 		f := &k.Fields[i]
-		if f.End == flow.Destination || f.Type == flow.Namespace || f.CreateOnly || f.Form == flow.Join || f.Form == flow.Link && links == 0 {
+		if f.End == flow.Destination || f.Type == flow.Namespace || f.CreateOnly || f.Form == flow.Link && links == 0 {
 			continue
 		}
 		if direction == flow.Names && f.Direction == flow.To {
@@ -372,12 +375,13 @@ func (p *planter) target(k *flow.Kind, direction flow.Direction, o owner, links 
 			if next == nil || next == k {
 				continue
 			}
-			object, linked, ok := p.target(next, direction, o, links-1)
-			if !ok {
+			object, further := p.target(next, direction, o, links-1)
+			if further == nil {
 				continue
 			}
 			name := fmt.Sprintf("linked-%d", links)
-			made = &plan{values: []value{{slices.Concat(k.Steps(), f.Steps()), name}}, linked: append(linked, Linked{next.Group, next.Resource, name, object})}
+			made = &plan{values: []value{{slices.Concat(k.Steps(), f.Steps()), name}}, declared: further.declared, typ: further.typ,
+				linked: append(further.linked, Linked{next.Group, next.Resource, name, object})}
 		} else if made, err = inner.plant(f, o); err != nil {
 			continue
 		}
@@ -385,9 +389,12 @@ func (p *planter) target(k *flow.Kind, direction flow.Direction, o owner, links 
 		for _, v := range made.values {
 			set(object, v.steps, v.value)
 		}
-		return object, made.linked, true
+		if made.typ == "" {
+			made.typ = f.Type
+		}
+		return object, made
 	}
-	return nil, nil, false
+	return nil, nil
 }
 
 // set puts a value at the end of a path, through one element of each list and one key of
