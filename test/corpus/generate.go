@@ -242,10 +242,7 @@ func (m *maker) plain() {
 		}
 		plans[o] = made
 	}
-	way := "1"
-	if f.End == flow.Source {
-		way = "3"
-	}
+	way := wayOf(f)
 	if pulls {
 		m.add("production's in staging", "staging", plans[production], way)
 	} else {
@@ -257,7 +254,57 @@ func (m *maker) plain() {
 	if pushes && f.End == "" {
 		m.add("staging's in production", "production", plans[staging], "2")
 	}
+	if f.End == flow.Source {
+		m.delivered(plans, way)
+	}
 	m.shapes(plans[production])
+}
+
+// wayOf is the way of a pull through a field, in codes: what is carried from one end to the
+// other is 3, unless it is what another object says.
+func wayOf(f *flow.Field) string {
+	if f.End == flow.Source && f.Form != flow.Link && f.Form != flow.Payload {
+		return "3"
+	}
+	return "1"
+}
+
+// delivered adds the cases of a source whose object says where it delivers to: the Ops
+// Cluster may deliver to staging what is staging's, and to production everything.
+func (m *maker) delivered(plans map[owner]*plan, way string) {
+	to := m.destinations()
+	if to == nil {
+		return
+	}
+	m.add("production's delivered to staging", "ops", plans[production].and(to[staging]), way)
+	m.add("production's delivered to production", "ops", plans[production].and(to[production]), "")
+	m.add("staging's delivered to staging", "ops", plans[staging].and(to[staging]), "")
+}
+
+// destinations are plans for the first field that says where objects of the kind deliver to,
+// of those that policies read if there is one.
+func (m *maker) destinations() map[owner]*plan {
+	var best map[owner]*plan
+	for i := range m.kind.Fields {
+		f := &m.kind.Fields[i]
+		if f.End != flow.Destination || best != nil && !f.InPolicy() {
+			continue
+		}
+		to := map[owner]*plan{}
+		for _, o := range []owner{production, staging} {
+			if made, err := m.plan(f, o); err == nil {
+				to[o] = made
+			}
+		}
+		if len(to) < 2 {
+			continue
+		}
+		if f.InPolicy() {
+			return to
+		}
+		best = to
+	}
+	return best
 }
 
 // destination adds the cases of a row that says where an object delivers to: the Ops
@@ -266,7 +313,10 @@ func (m *maker) destination() {
 	var source *flow.Field
 	for i := range m.kind.Fields {
 		f := &m.kind.Fields[i]
-		if f.InPolicy() && f.Direction != flow.To && f.Type != flow.Namespace && f.End != flow.Destination && (source == nil || f.End == flow.Source && source.End != flow.Source) {
+		if f.Direction == flow.To || f.Type == flow.Namespace || f.End == flow.Destination {
+			continue
+		}
+		if source == nil || rank(f) > rank(source) {
 			source = f
 		}
 	}
@@ -279,24 +329,36 @@ func (m *maker) destination() {
 		m.gap("its source: " + err.Error())
 		return
 	}
-	way := "1"
-	if source.End == flow.Source {
-		way = "3"
-	}
+	way := wayOf(source)
 	for _, o := range []owner{production, staging} {
 		made, err := m.plan(m.field, o)
 		if err != nil {
 			m.gap(err.Error())
 			return
 		}
-		both := *made
-		both.values = slices.Concat(carried.values, made.values)
+		both := carried.and(made)
 		if o == staging {
-			m.addWant("production's to staging", "ops", &both, code(way, source.Type))
+			want := code(way, source.Type)
+			if carried.typ != "" {
+				want = code(way, carried.typ)
+			}
+			m.addWant("production's to staging", "ops", both, want)
 		} else {
-			m.add("production's to production", "ops", &both, "")
+			m.add("production's to production", "ops", both, "")
 		}
 	}
+}
+
+// rank prefers what is carried, and what the policies read.
+func rank(f *flow.Field) int {
+	n := 0
+	if f.InPolicy() {
+		n += 2
+	}
+	if f.End == flow.Source {
+		n++
+	}
+	return n
 }
 
 // namespaces adds the cases of a row that names another namespace of the same cluster. In
@@ -305,7 +367,7 @@ func (m *maker) namespaces() {
 	const own, other = "default", "preview"
 	at := slices.Concat(m.kind.Steps(), m.field.Steps())
 	make := func(in, text string) *plan {
-		return &plan{namespace: in, values: []value{{at, text}}}
+		return &plan{namespace: in, values: []value{{at, text}}, unseen: !m.field.InPolicy()}
 	}
 	if _, ok := m.planter().pick(at, own); !ok {
 		m.gap(errNoText.Error())
@@ -313,10 +375,7 @@ func (m *maker) namespaces() {
 	}
 	crossing := false
 	if m.field.Direction != flow.To && m.kind.Namespaced {
-		way := "1"
-		if m.field.End == flow.Source {
-			way = "3"
-		}
+		way := wayOf(m.field)
 		m.add("production's in a namespace of staging", "production", make(other, own), way)
 		crossing = true
 	}
@@ -372,7 +431,7 @@ func (m *maker) addWant(variant, cluster string, p *plan, want policy.Code) {
 	if want != "" {
 		c.Expect = []policy.Code{want}
 	}
-	if !m.field.InPolicy() {
+	if p.unseen {
 		c.OnlyEvaluate = "the policies do not read " + m.field.Path
 	}
 	c.Object = m.object(p)

@@ -78,6 +78,17 @@ type plan struct {
 	linked   []Linked
 	// typ is the type of the address, where it is not that of the row.
 	typ address.Type
+	// unseen: the policies do not read what is planted.
+	unseen bool
+}
+
+// and is a plan that plants what another one plants before.
+func (p *plan) and(before *plan) *plan {
+	out := *p
+	out.values = slices.Concat(before.values, p.values)
+	out.linked = slices.Concat(before.linked, p.linked)
+	out.unseen = before.unseen || p.unseen
+	return &out
 }
 
 // planter plants addresses in objects of one version of a kind.
@@ -150,7 +161,7 @@ func (p *planter) with(out *plan, f *flow.Field, i int, texts ...string) string 
 
 // plant makes the plan for one row and one owner.
 func (p *planter) plant(f *flow.Field, o owner) (*plan, error) {
-	out := &plan{}
+	out := &plan{unseen: !f.InPolicy()}
 	var texts []string
 	at := slices.Concat(p.kind.Steps(), f.Steps())
 	switch f.Form {
@@ -340,8 +351,11 @@ func (p *planter) link(out *plan, f *flow.Field, o owner) (*plan, error) {
 	if target == nil {
 		return nil, fmt.Errorf("leads to %s of group %q, which are in no table", f.To.Resource, f.To.Group)
 	}
-	const name = "linked"
-	text, ok := p.pick(at, name, "linked-"+name, "ns/"+name)
+	name := "linked"
+	if f.End == flow.Destination {
+		name = "there"
+	}
+	text, ok := p.pick(at, name, name+"-x", "ns/"+name)
 	if !ok {
 		return nil, errNoText
 	}

@@ -204,7 +204,9 @@ func (c *cluster) guard(ctx context.Context) error {
 	if err := c.server.Install(ctx, plain(definition, "apiextensions.k8s.io/v1", "CustomResourceDefinition")); err != nil {
 		return err
 	}
-	for name, environment := range map[string]string{corpus.Namespace: "", "preview": "staging", policy.Namespace: ""} {
+	for name, environment := range map[string]string{corpus.Namespace: "", "preview": "staging", policy.Namespace: "",
+		// Where the namespace of an object is the name of a cluster.
+		"prod-cluster": "", "stage-cluster": "", "other-cluster": ""} {
 		ns := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}}
 		if environment != "" {
 			ns.SetLabels(map[string]string{skottv1.LabelEnvironment: environment})
