@@ -181,6 +181,44 @@ type ManagementClusterStatus struct {
 	// workloadClusters counts the Clusters under this cluster.
 	// +optional
 	WorkloadClusters *WorkloadClustersStatus `json:"workloadClusters,omitempty"`
+
+	// ungoverned are kinds in this cluster, and in the Clusters under it, whose fields look
+	// as if they moved data, and that are in no table of movement kinds: nothing of them is
+	// read beyond addresses that stand out. A MovementKind governs one.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	Ungoverned []UngovernedKind `json:"ungoverned,omitempty"`
+}
+
+// UngovernedKind is a kind that looks as if it moved data.
+type UngovernedKind struct {
+	// kind as KIND.GROUP.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	Kind string `json:"kind,omitempty"`
+	// resource is its plural name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Resource string `json:"resource,omitempty"`
+	// fields that make it look so, by path.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=512
+	Fields []string `json:"fields,omitempty"`
+	// clusters that serve it: the ManagementCluster's name, or NAMESPACE/NAME; the first of them.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=317
+	Clusters []string `json:"clusters,omitempty"`
+	// clusterCount is how many clusters serve it.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	ClusterCount int32 `json:"clusterCount,omitempty"`
 }
 
 // WorkloadClustersStatus counts Clusters.

@@ -86,5 +86,11 @@ func (t table) linked() map[*flow.Kind]bool {
 }
 
 // ungovernedKinds are the kinds that Skott found in the clusters of a ManagementCluster and
-// that are in no table. No hub says so yet.
-func ungovernedKinds(*skottv1.ManagementCluster) []string { return nil }
+// that are in no table.
+func ungovernedKinds(m *skottv1.ManagementCluster) []string {
+	out := make([]string, len(m.Status.Ungoverned))
+	for i, u := range m.Status.Ungoverned {
+		out[i] = u.Kind
+	}
+	return out
+}

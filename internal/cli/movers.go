@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/skott-dev/skott/internal/address"
+	"github.com/skott-dev/skott/internal/flow"
 )
 
 // mover is an object of a kind in no table that looks as if it moved data.
@@ -23,24 +24,6 @@ type mover struct {
 	Fields int    `json:"fields"`
 	// Owner of an address in it, if somebody owns one.
 	Owner string `json:"owner,omitempty"`
-}
-
-// telling are names of fields, in lower case, behind which addresses stand in the APIs of
-// what moves data.
-var telling = map[string]bool{
-	"bucket": true, "bucketname": true, "buckets": true, "endpoint": true, "endpointurl": true, "endpoints": true, "s3": true,
-	"s3url": true, "host": true, "hostname": true, "hosts": true, "url": true, "uri": true, "server": true, "serverurl": true,
-	"address": true, "dsn": true, "connectionstring": true, "bootstrapservers": true, "brokers": true, "repourl": true,
-	"repository": true, "destinationpath": true, "image": true, "projectid": true, "volumehandle": true, "snapshothandle": true,
-	"externalname": true, "remoteref": true, "storageuri": true,
-}
-
-// innocent are groups in which such fields mean something else: they configure the cluster
-// itself.
-var innocent = map[string]bool{
-	"apiextensions.k8s.io": true, "admissionregistration.k8s.io": true, "apiregistration.k8s.io": true, "rbac.authorization.k8s.io": true,
-	"authentication.k8s.io": true, "authorization.k8s.io": true, "certificates.k8s.io": true, "coordination.k8s.io": true,
-	"events.k8s.io": true, "policy": true, "scheduling.k8s.io": true, "node.k8s.io": true, "kustomize.config.k8s.io": true, "skott.dev": true,
 }
 
 // book of all addresses, to see whether somebody owns what stands in a field.
@@ -75,7 +58,7 @@ func descending(a, b []int64) []int64 {
 
 // mover reports whether an object is of a kind in no table and looks as if it moved data.
 func (t table) mover(o *object, book *address.Book) (mover, bool) {
-	if t.kind(o.gvk) != nil || innocent[o.gvk.Group] {
+	if t.kind(o.gvk) != nil || flow.Innocent(o.gvk.Group) {
 		return mover{}, false
 	}
 	m := mover{File: o.document.file, Group: o.gvk.Group, Kind: o.gvk.Kind, Namespace: o.namespace, Name: o.name}
@@ -128,7 +111,7 @@ func (l *looker) look(node any, path, name string, deep int) {
 // holds an address and holds something like one.
 func (l *looker) text(value, path, name string) {
 	owner := l.owner(value)
-	if owner == "" && (!telling[strings.ToLower(name)] || !looksLikeAddress(value)) {
+	if owner == "" && (!flow.Telling(name) || !looksLikeAddress(value)) {
 		return
 	}
 	l.Fields++

@@ -23,6 +23,7 @@ import (
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/config/crd"
 	"github.com/skott-dev/skott/internal/fleet"
+	"github.com/skott-dev/skott/internal/flow"
 	"github.com/skott-dev/skott/internal/metrics"
 	"github.com/skott-dev/skott/internal/status"
 )
@@ -81,7 +82,8 @@ func Setup(mgr manager.Manager, options Options, recorder *metrics.Recorder) err
 	}
 	h.fleet = fleet.New(fleet.Options{
 		Namespace: options.Namespace, GuardCRD: guardCRD, CanaryInterval: options.CanaryInterval,
-		ProbeInterval: options.ProbeInterval, Observer: &observer{h}, Learned: h.learned.ring,
+		ProbeInterval: options.ProbeInterval, Observer: &observer{h},
+		Inspect: flow.Suspicions, Governs: func(group, resource string) bool { return flow.Builtin().Lookup(group, resource) != nil }, Learned: h.learned.ring,
 	})
 	if err := mgr.Add(h); err != nil {
 		return err

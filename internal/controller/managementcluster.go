@@ -23,6 +23,7 @@ import (
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/fleet"
+	"github.com/skott-dev/skott/internal/flow"
 	"github.com/skott-dev/skott/internal/status"
 )
 
@@ -89,6 +90,9 @@ func (r *managementClusters) Reconcile(ctx context.Context, req ctrl.Request) (c
 		err = r.record(ctx, mc, m)
 	}
 	status.ManagementCluster(mc, connection, member, r.current)
+	if member != nil {
+		mc.Status.Ungoverned = status.UngovernedKinds(member, r.governs)
+	}
 	return ctrl.Result{RequeueAfter: r.again(mc)}, errors.Join(err, r.patchStatus(ctx, before, mc, unchanged(before.Status, mc.Status)))
 }
 
@@ -141,4 +145,13 @@ func secretOf(mc *skottv1.ManagementCluster) *types.NamespacedName {
 		return &types.NamespacedName{Namespace: c.ArgoCDClusterSecretRef.Namespace, Name: c.ArgoCDClusterSecretRef.Name}
 	}
 	return nil
+}
+
+// governs reports whether a kind is in the table in use.
+func (h *hub) governs(group, resource string) bool {
+	table := flow.Builtin()
+	if p := h.published.Load(); p != nil {
+		table = p.policy.Rules().Table()
+	}
+	return table.Lookup(group, resource) != nil
 }

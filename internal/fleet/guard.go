@@ -57,18 +57,19 @@ type loop struct {
 	done        chan struct{}
 
 	// What follows belongs to the goroutine.
-	uid       types.UID
-	capable   bool
-	records   map[objectKey]record
-	served    []string // API groups, as they were discovered at servedAt
-	servedAt  time.Time
-	applied   string // revision of which every object is in records
-	watch     *watch
-	learner   *learner
-	proof     *proof // the one under way
-	nextProof time.Time
-	acts      time.Time // by then everything that was written must act
-	backoff   time.Duration
+	uid        types.UID
+	capable    bool
+	records    map[objectKey]record
+	inspection inspection
+	served     []string // API groups, as they were discovered at servedAt
+	servedAt   time.Time
+	applied    string // revision of which every object is in records
+	watch      *watch
+	learner    *learner
+	proof      *proof // the one under way
+	nextProof  time.Time
+	acts       time.Time // by then everything that was written must act
+	backoff    time.Duration
 }
 
 func newLoop(s *station, l *link) *loop {
@@ -182,7 +183,11 @@ func (l *loop) observe(ctx context.Context) error {
 			c.Namespaces = found
 		}
 	})
-	return nil
+	more, err := l.inspect(ctx)
+	if more {
+		l.station.wake()
+	}
+	return err
 }
 
 // admit finds out which API server this is, whether it is this loop's to guard, and

@@ -87,6 +87,11 @@ type Options struct {
 	Timeout time.Duration
 	// Observer hears what happens; nil is allowed.
 	Observer Observer
+	// Inspect names the fields that make a CustomResourceDefinition, as decoded JSON, look as
+	// if its kind moved data. Those that Governs knows, by group and resource, are not read.
+	// Nil for both: no definition is.
+	Inspect func(definition map[string]any) []string
+	Governs func(group, resource string) bool
 	// Learned is called when Learned would return something else than before; nil is
 	// allowed. It must not block or call back into the Fleet.
 	Learned func()

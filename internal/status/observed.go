@@ -82,8 +82,18 @@ type Cluster struct {
 	LearnGaps []string
 	// Namespaces that are labelled with an Environment of their own, with its name.
 	Namespaces map[string]string
+	// Ungoverned are the kinds in it that look as if they moved data and are in no table of
+	// the project, sorted.
+	Ungoverned []Ungoverned
 	// Groups are the API groups that the cluster serves, sorted; nil until they are known.
 	Groups []string
+}
+
+// Ungoverned is a kind that looks as if it moved data, and is in no table.
+type Ungoverned struct {
+	Group, Kind, Resource string
+	// Fields that make it look so.
+	Fields []string
 }
 
 // Key names the cluster uniquely in the fleet: MANAGEMENTCLUSTER or
