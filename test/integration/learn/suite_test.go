@@ -119,7 +119,7 @@ spec:
 func startOperator(ctx context.Context) {
 	GinkgoHelper()
 	var err error
-	operator, err = env.StartOperator(ctx, "operator", operatorKubeconfig, "--canary-interval=3s", "--probe-interval=1s")
+	operator, err = env.StartOperator(ctx, "operator", operatorKubeconfig, "--canary-interval=3s", "--probe-interval=1s", "--zap-log-level=debug")
 	Expect(err).NotTo(HaveOccurred())
 }
 
