@@ -3,14 +3,16 @@
 package controller
 
 import (
+	"cmp"
+	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	rbacv1 "k8s.io/api/rbac/v1"
+	diffs "github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
@@ -70,7 +72,7 @@ func TestExtract(t *testing.T) {
 			for _, f := range found {
 				got = append(got, strings.Join([]string{f.Type, f.Value, f.Path}, " "))
 			}
-			if diff := cmp.Diff(c.want, got); diff != "" {
+			if diff := diffs.Diff(c.want, got); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -106,7 +108,7 @@ status: {ip: 192.0.2.7, name: lb-1.elb.example}
 		{Type: "Registry", Value: "harbor.example/customer/built", Path: "spec.push"},
 		{Type: "CIDR", Value: "192.0.2.7/32", Path: "status.ip"}, {Type: "Host", Value: "lb-1.elb.example", Path: "status.name"},
 	}
-	if diff := cmp.Diff(want, found); diff != "" || namespace != "shop" {
+	if diff := diffs.Diff(want, found); diff != "" || namespace != "shop" {
 		t.Errorf("in namespace %q:\n%s", namespace, diff)
 	}
 	if a, b := learning(flow.Builtin()).Revision, learning(table).Revision; a == b {
@@ -117,33 +119,36 @@ status: {ip: 192.0.2.7, name: lb-1.elb.example}
 	}
 }
 
+// update rewrites what follows from the table of movement kinds.
+var update = flag.Bool("update", false, "rewrite config/rbac/learner.yaml")
+
 // In the Ops Cluster the operator may read only what it was installed with.
-func TestRolesCoverTheTable(t *testing.T) {
-	content, err := os.ReadFile("../../config/rbac/learner.yaml")
+func TestRoleOfTheLearner(t *testing.T) {
+	const name = "../../config/rbac/learner.yaml"
+	content, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, _, _ := strings.Cut(string(content), "\n---\n")
-	role := rbacv1.ClusterRole{}
-	if err := yaml.UnmarshalStrict([]byte(first), &role); err != nil {
-		t.Fatal(err)
-	}
-	granted := map[string]bool{}
-	for _, rule := range role.Rules {
-		if !slices.Equal(rule.Verbs, []string{"get", "list", "watch"}) || len(rule.APIGroups) != 1 {
-			t.Errorf("rule %v: want one group, and get, list, watch", rule)
-		}
-		for _, resource := range rule.Resources {
-			granted[rule.APIGroups[0]+"/"+resource] = true
-		}
-	}
+	head, rest, _ := strings.Cut(string(content), "rules:\n")
+	_, tail, _ := strings.Cut(rest, "---\n")
+	byGroup := map[string][]string{}
 	for _, k := range learning(flow.Builtin()).Kinds {
-		if !granted[k.Group+"/"+k.Resource] {
-			t.Errorf("config/rbac/learner.yaml does not let %s of %q be read", k.Resource, k.Group)
-		}
-		delete(granted, k.Group+"/"+k.Resource)
+		byGroup[k.Group] = append(byGroup[k.Group], k.Resource)
 	}
-	for resource := range granted {
-		t.Errorf("config/rbac/learner.yaml lets %s be read, which nothing is learned from", resource)
+	var rules strings.Builder
+	for _, group := range slices.Sorted(maps.Keys(byGroup)) {
+		slices.Sort(byGroup[group])
+		fmt.Fprintf(&rules, "- apiGroups: [%s]\n  resources: [%s]\n  verbs: [get, list, watch]\n",
+			cmp.Or(group, `""`), strings.Join(byGroup[group], ", "))
+	}
+	want := head + "rules:\n" + rules.String() + "---\n" + tail
+	if *update {
+		if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := diffs.Diff(want, string(content)); diff != "" {
+		t.Errorf("%s is out of date, run: go test ./internal/controller -run TestRoleOfTheLearner -update\n%s", name, diff)
 	}
 }
