@@ -83,6 +83,10 @@ bench: tools ## Run benchmarks, then measure the policies on real API servers; B
 	go test -p 1 -timeout 60m -run '^$$' -bench '$(BENCH)' -benchtime $(BENCH_TIME) -benchmem ./internal/...
 	go run ./test/bench $(BENCH_FLAGS)
 
+.PHONY: bench-find
+bench-find: ## Compare address.Finder with other matchers, in one run.
+	cd test/bench/matcher && go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCH_TIME) .
+
 ##@ Demo
 
 .PHONY: demo

@@ -43,10 +43,11 @@ type Finder struct {
 	// are too short for that are in beside, with the byte before a dot and the one after.
 	windows []window
 	beside  bitSet
-	// hosts of tokens that may belong to somebody.
-	hosts bitSet
-	// suffixes are those of wildcards.
-	suffixes bitSet
+	// hosts of owned addresses, and the addresses themselves, by their segments.
+	hosts, keys hashSet
+	// suffixes are those of wildcards, of at most longest bytes.
+	suffixes hashSet
+	longest  int
 	// networks: whether there are any. octets are the first ones of them.
 	networks bool
 	octets   [256]bool
@@ -62,7 +63,8 @@ type Finder struct {
 func NewFinder(book *Book, datacenter string) *Finder {
 	f := &Finder{book: book, datacenter: datacenter, git: true}
 	n := len(book.Addresses)
-	f.beside, f.hosts, f.suffixes = newBitSet(n), newBitSet(n), newBitSet(n)
+	f.beside = newBitSet(n)
+	f.hosts, f.keys, f.suffixes = newHashSet(n), newHashSet(n), newHashSet(n)
 	for _, from := range froms {
 		f.windows = append(f.windows, window{from, newBitSet(n)})
 	}
@@ -78,6 +80,7 @@ func NewFinder(book *Book, datacenter string) *Finder {
 		if suffix, ok := strings.CutPrefix(text, "*"); ok {
 			f.addDots(suffix)
 			f.suffixes.add(hashOf([]byte(suffix)))
+			f.longest = max(f.longest, len(suffix))
 			continue
 		}
 		switch host := headOf(text); {
@@ -88,6 +91,7 @@ func NewFinder(book *Book, datacenter string) *Finder {
 		case strings.Contains(host, "."):
 			f.addDots(host)
 			f.hosts.add(hashOf([]byte(host)))
+			f.keys.add(hashOfKey(text))
 		}
 	}
 	if f.aws {
@@ -313,28 +317,53 @@ func (s *scan) tokens(start, end int) {
 
 // judge looks one token up.
 func (s *scan) judge(k *token, end int) {
-	f := s.f
-	if (k.provider != "") != s.schemes || k.provider == "" && !f.mayOwn(s.text[k.start:k.hostEnd]) {
+	f, t := s.f, s.text
+	if (k.provider != "") != s.schemes {
 		return
 	}
-	s.b.key = appendKey(s.b.key[:0], s.text, k)
-	if s.lookUp(k.start) || !f.git || k.provider != "" {
+	if known := k.provider == "" && f.hosts.has(hashOf(t[k.start:k.hostEnd])); known && !f.mayOwn(t, k) {
+		// Others are on the same host.
+		if !f.git || !gitLike(t, k, end) {
+			return
+		}
+	} else if !known && k.provider == "" && !f.mayOwnHost(t[k.start:k.hostEnd]) {
 		return
+	} else {
+		s.b.key = appendKey(s.b.key[:0], t, k)
+		if s.lookUp(k.start) || !known || !f.git || !gitLike(t, k, end) {
+			return
+		}
 	}
-	var ok bool
-	if s.b.key, ok = appendGitKey(s.b.key[:0], s.text, k, end); ok {
-		s.lookUp(k.start)
-	}
+	s.b.key = appendGitKey(s.b.key[:0], t, k, end)
+	s.lookUp(k.start)
 }
 
-// mayOwn reports whether a host may belong to somebody, or a path on it.
-func (f *Finder) mayOwn(host []byte) bool {
-	if f.hosts.has(hashOf(host)) {
+// mayOwn reports whether somebody may own the host of a token, or what its path lies below.
+func (f *Finder) mayOwn(t []byte, k *token) bool {
+	host := hashOf(t[k.start:k.hostEnd])
+	if f.keys.has(host) || f.mayOwnHost(t[k.start:k.hostEnd]) {
 		return true
 	}
+	h := host
+	if port := t[k.port:k.portEnd]; len(port) > 0 && !isDefaultPort(port) {
+		if h = joined(h, hashOf(port)); f.keys.has(h) {
+			return true
+		}
+	}
+	found := false
+	eachSegment(t[k.portEnd:k.end], func(segment []byte) bool {
+		h = joined(h, hashOf(segment))
+		found = f.keys.has(h)
+		return !found
+	})
+	return found
+}
+
+// mayOwnHost reports whether a host may be below a suffix, in a network or an object store.
+func (f *Finder) mayOwnHost(host []byte) bool {
 	if f.suffixes.used {
-		for i, c := range host {
-			if c == '.' && f.suffixes.has(hashOf(host[i:])) {
+		for i := max(0, len(host)-f.longest); i < len(host); i++ {
+			if host[i] == '.' && f.suffixes.has(hashOf(host[i:])) {
 				return true
 			}
 		}

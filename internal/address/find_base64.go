@@ -99,7 +99,7 @@ func (l *layers) unbase64Piece(text []byte, start, stop int) int {
 		end = to
 	}
 	l.b.text[l.depth] = out
-	if isText(out) {
+	if startsInText(out) {
 		l.decoded(Base64, out, start)
 		return end
 	}
@@ -160,45 +160,54 @@ const sniffed = 12
 
 // endsInText reports whether the last characters of base64 are those of text.
 func endsInText(s []byte) bool {
-	var out [sniffed]byte
-	for _, c := range appendBase64(out[:0], s[len(s)-sniffed:]) {
-		if c < ' ' && c != '\n' || c > '~' {
+	for s = s[len(s)-sniffed:]; len(s) > 0; s = s[4:] {
+		v := group(s)
+		if !isPrintable(byte(v>>16)) || !isPrintable(byte(v>>8)) || !isPrintable(byte(v)) {
 			return false
 		}
 	}
 	return true
 }
 
-// isText reports whether three in four bytes are printable ASCII.
-func isText(s []byte) bool {
+// startsInText reports whether what base64 stands for begins with text: two in three bytes,
+// so that a mark or a letter that is not ASCII may be among them.
+func startsInText(s []byte) bool {
+	s = s[:min(len(s), sniffed)]
 	n := 0
-	for _, c := range s[:min(len(s), 256)] {
-		if ' ' <= c && c <= '~' || c == '\n' {
+	for _, c := range s {
+		if isPrintable(c) {
 			n++
 		}
 	}
-	return 4*n >= 3*min(len(s), 256)
+	return 3*n >= 2*len(s)
 }
+
+func isPrintable(c byte) bool { return ' ' <= c && c <= '~' || c == '\n' }
 
 // base64Digits is the value of a character of either alphabet, or 255.
 var base64Digits = digitsOf("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
+// group is what four characters stand for, in 24 bits.
+func group(s []byte) uint32 {
+	d := &base64Digits
+	return uint32(d[s[0]])<<18 | uint32(d[s[1]])<<12 | uint32(d[s[2]])<<6 | uint32(d[s[3]])
+}
+
 // appendBase64 appends what characters of either alphabet stand for; there must be no others.
 func appendBase64(dst, s []byte) []byte {
-	dst = slices.Grow(dst, len(s)/4*3+2)
-	d := &base64Digits
-	for len(s) >= 4 {
-		v := uint32(d[s[0]])<<18 | uint32(d[s[1]])<<12 | uint32(d[s[2]])<<6 | uint32(d[s[3]])
-		dst = append(dst, byte(v>>16), byte(v>>8), byte(v))
-		s = s[4:]
+	dst = slices.Grow(dst, len(s)/4*3+4)
+	n := len(dst)
+	dst = dst[:cap(dst)]
+	for ; len(s) >= 4; s, n = s[4:], n+3 {
+		binary.BigEndian.PutUint32(dst[n:], group(s)<<8)
 	}
-	switch len(s) {
-	case 3:
-		v := uint32(d[s[0]])<<18 | uint32(d[s[1]])<<12 | uint32(d[s[2]])<<6
-		return append(dst, byte(v>>16), byte(v>>8))
-	case 2:
-		return append(dst, byte((uint32(d[s[0]])<<18|uint32(d[s[1]])<<12)>>16))
+	if len(s) > 1 {
+		var last [4]byte
+		copy(last[:], "AAAA")
+		copy(last[:], s)
+		binary.BigEndian.PutUint32(dst[n:], group(last[:])<<8)
+		n += len(s) - 1
 	}
-	return dst
+	return dst[:n]
 }

@@ -105,6 +105,10 @@ func (l *layers) unescape(text []byte) {
 			return
 		}
 		i := floor + n
+		if i+1 < len(text) && (text[i+1] == 'n' || text[i+1] == '"') { // nearly all
+			floor = i + 2
+			continue
+		}
 		c, next := escapeAt(text, i)
 		floor = next
 		if kinds[c]&inRun == 0 {

@@ -85,8 +85,9 @@ type buffers struct {
 	key     []byte
 	pending []Hit
 	// text of each layer.
-	text [MaxLayers + 1][]byte
-	zip  gzip.Reader
+	text   [MaxLayers + 1][]byte
+	zip    gzip.Reader
+	layers layers
 }
 
 var buffersPool = sync.Pool{New: func() any { return new(buffers) }}
@@ -105,14 +106,16 @@ var buffersPool = sync.Pool{New: func() any { return new(buffers) }}
 // beginning gzip.
 func (f *Finder) FindDeep(text []byte, syntax Syntax, visit func(Hit) bool) (complete bool) {
 	b := buffersPool.Get().(*buffers) //nolint:forcetypeassert // nothing else is put there
-	l := layers{f: f, visit: visit, b: b, left: maxDecoded + 4*len(text), toInflate: MaxInflated}
+	l := &b.layers
+	*l = layers{f: f, visit: visit, b: b, left: maxDecoded + 4*len(text), toInflate: MaxInflated}
 	escapes := mayBeEscaped
 	if syntax == JSON {
 		escapes = escaped
 	}
 	l.read(text, escapes)
+	complete = !l.cut
 	b.release()
-	return !l.cut
+	return complete
 }
 
 // release gives buffers back, but large ones and what was found.
@@ -125,7 +128,7 @@ func (b *buffers) release() {
 			b.text[i] = nil
 		}
 	}
-	b.pending = nil
+	b.pending, b.layers = nil, layers{}
 	buffersPool.Put(b)
 }
 

@@ -39,6 +39,42 @@ func (b *bitSet) has(word uint64) bool {
 	return b.words[i>>6]&(1<<(i&63)) != 0
 }
 
+// hashSet is a set of hashes. What it wrongly holds is as rare as two texts with one hash.
+type hashSet struct {
+	slots []uint64
+	shift uint
+	used  bool
+}
+
+// newHashSet is a set for at most n hashes.
+func newHashSet(n int) hashSet {
+	log := max(4, bits.Len(uint(2*n)))
+	return hashSet{slots: make([]uint64, 1<<log), shift: uint(64 - log)}
+}
+
+func (s *hashSet) add(hash uint64) {
+	if i, ok := s.find(hash); !ok {
+		s.slots[i] = max(1, hash)
+	}
+	s.used = true
+}
+
+func (s *hashSet) has(hash uint64) bool {
+	_, ok := s.find(hash)
+	return ok
+}
+
+// find is the slot of a hash, or that where it belongs. Half of the slots are empty.
+func (s *hashSet) find(hash uint64) (i uint64, ok bool) {
+	hash = max(1, hash) // 0 is an empty slot
+	for i = (hash * golden) >> (s.shift & 63); ; i++ {
+		i &= uint64(len(s.slots) - 1)
+		if slot := s.slots[i]; slot == hash || slot == 0 {
+			return i, slot != 0
+		}
+	}
+}
+
 // hashOf hashes a host without regard to case: of the bytes of a host, fold changes letters
 // alone.
 func hashOf(host []byte) uint64 {
@@ -54,6 +90,24 @@ func hashOf(host []byte) uint64 {
 	h = (h ^ w) * golden
 	return h ^ h>>32
 }
+
+// hashOfKey hashes an address by its parts: host, port, and each segment of the path.
+func hashOfKey(key string) uint64 {
+	head, path, _ := strings.Cut(key, "/")
+	host := headOf(key)
+	h := hashOf([]byte(host))
+	if port := head[len(host):]; port != "" {
+		h = joined(h, hashOf([]byte(port)))
+	}
+	eachSegment([]byte(path), func(segment []byte) bool {
+		h = joined(h, hashOf(segment))
+		return true
+	})
+	return h
+}
+
+// joined is the hash of a text with another part.
+func joined(h, part uint64) uint64 { return (bits.RotateLeft64(h, 23) ^ part) * golden }
 
 // What a byte may be in, in either case. Runs are made of the bytes of tokens; no token
 // reaches beyond its run.

@@ -103,38 +103,53 @@ func appendKey(dst, t []byte, k *token) []byte {
 
 // appendPort appends a port that is no default one.
 func appendPort(dst, port []byte) []byte {
-	if p := string(port); p == ":443" || p == ":80" {
+	if isDefaultPort(port) {
 		return dst
 	}
 	return append(dst, port...)
 }
 
-// appendGitKey appends the key of a token as git writes repositories: a colon may take the
-// place of the first slash, a segment may end in ".git" and the port may be that of ssh. ok
-// tells whether anything of it is so.
-func appendGitKey(dst, t []byte, k *token, limit int) (out []byte, ok bool) {
+func isDefaultPort(port []byte) bool { return string(port) == ":443" || string(port) == ":80" }
+
+// gitLike reports whether a token is as git writes repositories, and TokenKey does not: a
+// colon may take the place of the first slash, a segment may end in ".git" and the port may
+// be that of ssh.
+func gitLike(t []byte, k *token, limit int) bool {
+	if k.hostEnd+1 < limit && t[k.hostEnd] == ':' && !isDefaultPort(t[k.port:k.portEnd]) {
+		return true
+	}
+	for path := t[k.portEnd:k.end]; ; {
+		i := bytes.IndexByte(path, '.')
+		if i < 0 || i+len("git") >= len(path) {
+			return false
+		}
+		if path = path[i+1:]; path[0]|0x20 == 'g' && path[1]|0x20 == 'i' && path[2]|0x20 == 't' {
+			return true
+		}
+	}
+}
+
+// appendGitKey appends the key of a token that is like that.
+func appendGitKey(dst, t []byte, k *token, limit int) []byte {
 	path := t[k.portEnd:k.end]
-	if k.hostEnd+1 < limit && t[k.hostEnd] == ':' && string(t[k.port:k.portEnd]) != ":22" {
+	dst = appendLower(dst, t[k.start:k.hostEnd])
+	switch port := t[k.port:k.portEnd]; {
+	case string(port) == ":22" || isDefaultPort(port):
+	case k.hostEnd+1 < limit && t[k.hostEnd] == ':' && !isPort(port, path):
 		end := k.hostEnd + 1
 		for end < limit && kinds[t[end]]&pathByte != 0 {
 			end++
 		}
-		path, ok = t[k.hostEnd+1:end], true
-	}
-	dst = appendLower(dst, t[k.start:k.hostEnd])
-	switch port := string(t[k.port:k.portEnd]); {
-	case port == ":22":
-		ok = true
-	case !ok:
-		dst = appendPort(dst, t[k.port:k.portEnd])
+		path = t[k.hostEnd+1 : end]
+	default:
+		dst = append(dst, port...)
 	}
 	head := len(dst)
-	dst = appendPath(dst, path)
-	if bytes.Contains(dst[head:], []byte(".git")) {
-		dst, ok = trimGit(dst, head), true
-	}
-	return dst, ok
+	return trimGit(appendPath(dst, path), head)
 }
+
+// isPort reports whether digits behind a host are a port, with a path behind it.
+func isPort(port, path []byte) bool { return len(port) > 0 && len(path) > 0 }
 
 // trimGit drops the ".git" at the end of the segments behind an index.
 func trimGit(key []byte, from int) []byte {
@@ -164,9 +179,18 @@ func appendLower(dst, s []byte) []byte {
 	return dst
 }
 
-// appendPath appends the segments of a path as Path keeps them, each behind a slash, in
-// lower case and without the dots at the end of the whole.
+// appendPath appends the segments of a path, each behind a slash, in lower case.
 func appendPath(dst, path []byte) []byte {
+	eachSegment(path, func(segment []byte) bool {
+		dst = appendLower(append(dst, '/'), segment)
+		return true
+	})
+	return dst
+}
+
+// eachSegment yields the segments of a path as Path keeps them, and without the dots at the
+// end of the whole.
+func eachSegment(path []byte, yield func([]byte) bool) {
 	for len(path) > 0 && path[len(path)-1] == '.' {
 		path = path[:len(path)-1]
 	}
@@ -177,11 +201,10 @@ func appendPath(dst, path []byte) []byte {
 		} else {
 			path = nil
 		}
-		if len(segment) > 0 && string(segment) != "." {
-			dst = appendLower(append(dst, '/'), segment)
+		if len(segment) > 0 && string(segment) != "." && !yield(segment) {
+			return
 		}
 	}
-	return dst
 }
 
 // hasProvider reports whether a host may be one of an object store that has a name of its
