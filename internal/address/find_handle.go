@@ -47,19 +47,24 @@ func handleOf(text string) (string, bool) {
 	case first == "aws":
 		return rest, account.MatchString(rest)
 	}
-	return rest, unique.MatchString(rest) || hasHexRun(rest)
+	digits, mixed := hexWord(rest)
+	return rest, mixed && digits >= 12 || digits >= 8 && unique.MatchString(rest)
 }
 
-// hasHexRun reports whether a text holds twelve or more hexadecimal digits in a row, figures
-// and letters, with nothing of a word around them.
-func hasHexRun(s string) bool {
-	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return r > 0x7f || !isAlphanumeric(byte(r)) }) {
-		if len(word) >= 12 && strings.Trim(word, "0123456789abcdef") == "" &&
-			strings.ContainsAny(word, "0123456789") && strings.ContainsAny(word, "abcdef") {
-			return true
+// hexWord is the length of the longest word that is made of hexadecimal digits, and whether
+// it has figures and letters.
+func hexWord(s string) (digits int, mixed bool) {
+	for start, i := 0, 0; i <= len(s); i++ {
+		if i < len(s) && isAlphanumeric(s[i]) {
+			continue
+		}
+		word := s[start:i]
+		start = i + 1
+		if len(word) > digits && strings.Trim(word, "0123456789abcdef") == "" {
+			digits, mixed = len(word), strings.ContainsAny(word, "0123456789") && strings.ContainsAny(word, "abcdef")
 		}
 	}
-	return false
+	return digits, mixed
 }
 
 func newHandles(list []handle) handles {
