@@ -286,7 +286,7 @@ func (r *reading) judge(out []Violation, ref *flow.Reference, key string) []Viol
 	if r.notice != nil {
 		r.notice(ref, key, &v)
 	}
-	if f.Form != flow.Text && f.Form != flow.Encoded {
+	if !prose(f) {
 		r.keys = append(r.keys, key)
 	}
 	if r.via != nil {
@@ -295,14 +295,22 @@ func (r *reading) judge(out []Violation, ref *flow.Reference, key string) []Viol
 		return append(out, v)
 	}
 	v.Path, v.phrase = r.outer+ref.Path(), phrase(f)
-	switch f.Form {
-	case flow.Text, flow.Encoded:
-	case flow.Alias:
+	switch {
+	case f.Form == flow.Payload && slices.Contains(out, v):
+		return out // another row reads the same text
+	case prose(f):
+	case f.Form == flow.Alias:
 		v.Address = ref.Text
 	default:
 		v.Address = key
 	}
 	return append(out, v)
+}
+
+// prose fields hold text with more in it than an address: no more of it is shown than what
+// the address covers.
+func prose(f *flow.Field) bool {
+	return f.Form == flow.Text || f.Form == flow.Encoded || f.Form == flow.Payload
 }
 
 // mention is an address that an object says something about.

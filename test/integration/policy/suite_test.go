@@ -87,6 +87,12 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		}
 		Expect(server.Apply(ctx, ns)).To(Succeed())
 	}
+	for _, c := range cases {
+		name := namespaceOf(c.Object)
+		if _, made := namespaces[name]; name != "" && !made {
+			Expect(server.Apply(ctx, &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}})).To(Succeed())
+		}
+	}
 	// What is updated has to be there before it is refused.
 	for _, c := range cases {
 		if c.OldObject != nil {

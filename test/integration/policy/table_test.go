@@ -80,6 +80,9 @@ var _ = Describe("the table of movement kinds", func() {
 				missing = append(missing, fmt.Sprintf("%s: crossing %v, permitted %v", key, crossing[key], permitted[key]))
 			}
 			for i := range k.Fields {
+				if !k.Fields[i].InPolicy() {
+					continue // these are proven where Evaluate is tested
+				}
 				if row := rowOf(k, k.Fields[i].Path, numbers[k.Fields[i].Type]); !rows[row] {
 					missing = append(missing, "no crossing object for row "+row)
 				}
