@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command manager runs the operator of Skott in the Ops Cluster.
+// Command manager runs the operator of Skott in the Ops Cluster, and as "manager guard" the
+// guard webhook of one cluster.
 package main
 
 import (
@@ -34,6 +35,9 @@ func main() {
 }
 
 func run() error {
+	if len(os.Args) > 1 && os.Args[1] == guardMode {
+		return runGuard(os.Args[2:])
+	}
 	var (
 		options        controller.Options
 		leaderElect    bool

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/flow"
+)
+
+// The configurations of the guard webhook, and the webhooks in them.
+const (
+	// WebhookConfiguration makes the webhook decide, WebhookProbe only lets it be asked
+	// whether it answers.
+	WebhookConfiguration = "skott-guard"
+	WebhookProbe         = "skott-guard-probe"
+
+	// hookGuard refuses what it cannot ask about, hookFind does not.
+	hookGuard = "guard.skott.dev"
+	hookFind  = "find.guard.skott.dev"
+	hookProbe = "probe.guard.skott.dev"
+
+	// The objects of the live proof, one for each way to the webhook.
+	canaryActs  = "skott-canary-webhook"
+	canaryProbe = "skott-canary-webhook-probe"
+)
+
+// How long the API server waits for an answer, in seconds.
+const guardTimeout, findTimeout = 5, 2
+
+// essentialGroups are the API groups that a cluster needs to start, to heal itself and to
+// be repaired, and that hold no data and no addresses of any. Of other groups those are the
+// essentialResources.
+var (
+	essentialGroups = []string{
+		"admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "authentication.k8s.io", "authorization.k8s.io",
+		"certificates.k8s.io", "coordination.k8s.io", "events.k8s.io", "flowcontrol.apiserver.k8s.io", "internal.apiserver.k8s.io",
+		"node.k8s.io", "rbac.authorization.k8s.io", "resource.k8s.io", "scheduling.k8s.io", "storagemigration.k8s.io", skottv1.GroupVersion.Group,
+	}
+	essentialResources = []string{
+		"/bindings", "/componentstatuses", "/events", "/nodes",
+		"storage.k8s.io/csidrivers", "storage.k8s.io/csinodes", "storage.k8s.io/csistoragecapacities", "storage.k8s.io/volumeattachments",
+	}
+	// lenient resources are asked about, but a cluster could not start its first pods if they
+	// were refused while nobody answers.
+	lenient = []string{"/endpoints", "discovery.k8s.io/endpointslices", "/namespaces", "/serviceaccounts"}
+	// lenientNamespaces hold what a cluster needs to start.
+	lenientNamespaces = []string{metav1.NamespaceSystem, "kube-node-lease"}
+)
+
+// namespaceName is the label of every Namespace that holds its name.
+const namespaceName = "kubernetes.io/metadata.name"
+
+func qualified(group, resource string) string { return group + "/" + resource }
+
+// Essential reports whether a cluster needs to write a resource to start. The guard webhook
+// never judges it.
+func Essential(group, resource string) bool {
+	return slices.Contains(essentialGroups, group) || slices.Contains(essentialResources, qualified(group, resource))
+}
+
+// Concerns reports whether a decision over a resource can be anything but to allow it.
+func Concerns(group, resource string) bool {
+	return flow.Lookup(group, resource) != nil || group == "" && resource == "namespaces"
+}
+
+// closed reports whether objects of a kind are refused while the webhook does not answer:
+// the policies do not read all that they say.
+func closed(k *flow.Kind) bool {
+	return !Essential(k.Group, k.Resource) && !slices.Contains(lenient, qualified(k.Group, k.Resource)) &&
+		slices.ContainsFunc(k.Fields, func(f flow.Field) bool { return isText(&f) })
+}
+
+// Webhooks compiles the table of movement kinds into the configurations of the guard
+// webhook: the one that decides, and the one that probes. exempt are namespaces beside those
+// of the system where nothing is refused while the webhook does not answer. Where the
+// webhook is, the caller fills in. Every field that the API server would default is
+// written out, so that a stored configuration can be compared with the desired one.
+func Webhooks(exempt []string) (decide, probe *admissionv1.ValidatingWebhookConfiguration) {
+	open := append(slices.Clone(lenientNamespaces), exempt...)
+	slices.Sort(open)
+	open = slices.Compact(open)
+	guard, find := hook(hookGuard, admissionv1.Fail, guardTimeout), hook(hookFind, admissionv1.Ignore, findTimeout)
+	guard.Rules = closedRules()
+	guard.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+		Key: namespaceName, Operator: metav1.LabelSelectorOpNotIn, Values: open,
+	}}}
+	guard.MatchConditions = []admissionv1.MatchCondition{
+		{Name: "not-of-skott", Expression: "!(" + celOwnNamespace + ") || " + celName + " == " + quote(canaryActs)},
+		{Name: "not-what-nodes-need", Expression: "!(" + celNodePod + ")"},
+	}
+	find.Rules = []admissionv1.RuleWithOperations{webhookRule([]string{"*"}, []string{"*"})}
+	find.MatchConditions = []admissionv1.MatchCondition{
+		{Name: "not-essential", Expression: "!(request.resource.group in " + celStrings(essentialGroups) + " || " + celResource + " in " + celStrings(essentialResources) + ")"},
+		{Name: "not-of-skott", Expression: "!(" + celOwnNamespace + ")"},
+		{Name: "not-asked-already", Expression: "!(" + celResource + " in " + celStrings(closedResources()) + ") || has(request.namespace) && request.namespace in " + celStrings(open) + " || " + celNodePod},
+	}
+	asked := hook(hookProbe, admissionv1.Ignore, findTimeout)
+	asked.Rules = []admissionv1.RuleWithOperations{webhookRule([]string{""}, []string{"configmaps"})}
+	asked.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{namespaceName: Namespace}}
+	asked.MatchConditions = []admissionv1.MatchCondition{{Name: "the-canary", Expression: celName + " == " + quote(canaryProbe)}}
+	return webhooks(WebhookConfiguration, guard, find), webhooks(WebhookProbe, asked)
+}
+
+const (
+	celResource     = "(request.resource.group + '/' + request.resource.resource)"
+	celOwnNamespace = "has(request.namespace) && request.namespace == '" + Namespace + "'"
+	celName         = "(has(request.name) ? request.name : '')"
+	// celNodePod: pods without which no node takes up work, such as those of the network. A
+	// cluster whose nodes are all new could not start the webhook without them.
+	celNodePod = "request.resource.group == '' && request.resource.resource == 'pods' && object != null && has(object.spec) && " +
+		"has(object.spec.priorityClassName) && object.spec.priorityClassName == 'system-node-critical'"
+)
+
+func celStrings(items []string) string {
+	quoted := make([]string, len(items))
+	for i, item := range items {
+		quoted[i] = quote(item)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+func webhooks(name string, hooks ...admissionv1.ValidatingWebhook) *admissionv1.ValidatingWebhookConfiguration {
+	return &admissionv1.ValidatingWebhookConfiguration{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{skottv1.LabelManagedBy: skottv1.FieldOwner}},
+		Webhooks:   hooks,
+	}
+}
+
+func hook(name string, policy admissionv1.FailurePolicyType, timeout int32) admissionv1.ValidatingWebhook {
+	equivalent, none := admissionv1.Equivalent, admissionv1.SideEffectClassNone
+	return admissionv1.ValidatingWebhook{
+		Name: name, FailurePolicy: &policy, TimeoutSeconds: &timeout, MatchPolicy: &equivalent, SideEffects: &none,
+		NamespaceSelector: &metav1.LabelSelector{}, ObjectSelector: &metav1.LabelSelector{}, AdmissionReviewVersions: []string{"v1"},
+	}
+}
+
+// webhookRule is a rule for resources in every served version. Subresources are asked about only
+// where the same object is written through them.
+func webhookRule(groups, resources []string) admissionv1.RuleWithOperations {
+	scope := admissionv1.AllScopes
+	return admissionv1.RuleWithOperations{Operations: writes, Rule: admissionv1.Rule{
+		APIGroups: groups, APIVersions: []string{"*"}, Resources: resources, Scope: &scope,
+	}}
+}
+
+// closedRules are the kinds that are refused while nobody answers, one rule for each group.
+func closedRules() []admissionv1.RuleWithOperations {
+	var out []admissionv1.RuleWithOperations
+	for _, k := range flow.Kinds() {
+		if !closed(k) {
+			continue
+		}
+		at := slices.IndexFunc(out, func(r admissionv1.RuleWithOperations) bool { return r.APIGroups[0] == k.Group })
+		if at < 0 {
+			at = len(out)
+			out = append(out, webhookRule([]string{k.Group}, nil))
+		}
+		out[at].Resources = append(out[at].Resources, k.Resource)
+		for _, sub := range k.Subresources {
+			out[at].Resources = append(out[at].Resources, k.Resource+"/"+sub)
+		}
+	}
+	return out
+}
+
+func closedResources() []string {
+	var out []string
+	for _, k := range flow.Kinds() {
+		if closed(k) {
+			out = append(out, qualified(k.Group, k.Resource))
+		}
+	}
+	return out
+}
+
+// WebhookCanaries are the requests that prove that the guard webhook acts, and that it can
+// be asked: ConfigMaps of more keys than a policy walks.
+func WebhookCanaries(guards []*skottv1.Guard) (acts, probe Canary) {
+	host := CanaryHost(guards[0].Spec.Revision, 0)
+	of := func(family, name string) Canary {
+		data := map[string]any{"address": host}
+		for i := range maxItems {
+			data[strconv.Itoa(i)] = ""
+		}
+		return named(canary(flow.Family(family), host, "ConfigMap", map[string]any{"data": data}), Namespace, name)
+	}
+	return of(hookGuard, canaryActs), of(hookProbe, canaryProbe)
+}
+

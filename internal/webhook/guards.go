@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/policy"
+)
+
+// settleAtMost is how long Guards of several revisions are taken for a publication under
+// way, during which the last complete one decides.
+const settleAtMost = 2 * time.Second
+
+// Guards are the Guard objects of the cluster, and what they decide.
+type Guards struct {
+	mu      sync.Mutex
+	objects map[string]*skottv1.Guard
+	synced  bool
+	mixed   time.Time // since when they are of several revisions; zero if they are not
+	timer   *time.Timer
+
+	current atomic.Pointer[verdicts]
+}
+
+// verdicts decides by all Guards of one moment. It is immutable.
+type verdicts struct {
+	revision string
+	// by action, strictest first.
+	actions []actionVerdict
+}
+
+type actionVerdict struct {
+	action     skottv1.Action
+	evaluators []*policy.Evaluator
+}
+
+// NewGuards returns a set without Guards, which decides nothing.
+func NewGuards() *Guards { return &Guards{objects: map[string]*skottv1.Guard{}} }
+
+// Loaded reports whether there is anything to decide by.
+func (g *Guards) Loaded() bool { return g.current.Load() != nil }
+
+// Revision that decides now, "" if there is none.
+func (g *Guards) Revision() string {
+	if v := g.current.Load(); v != nil {
+		return v.revision
+	}
+	return ""
+}
+
+// Set takes a new or changed Guard, which must not be changed afterwards.
+func (g *Guards) Set(guard *skottv1.Guard) {
+	g.change(func() { g.objects[guard.Name] = guard })
+}
+
+// Delete takes a Guard away.
+func (g *Guards) Delete(name string) {
+	g.change(func() { delete(g.objects, name) })
+}
+
+// Synced says that every Guard there is was set: from now on they decide.
+func (g *Guards) Synced() {
+	g.change(func() { g.synced = true })
+}
+
+func (g *Guards) change(do func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	do()
+	g.rebuild()
+}
+
+// rebuild makes the Guards that are there decide. Without one of action Deny the last ones
+// go on deciding: a Guard that somebody deleted is no reason to admit what it refused, nor
+// to refuse what it did not, and is put back by Skott within seconds.
+func (g *Guards) rebuild() {
+	if g.timer != nil {
+		g.timer.Stop()
+		g.timer = nil
+	}
+	deny := slices.ContainsFunc(slices.Collect(maps.Values(g.objects)), func(o *skottv1.Guard) bool { return o.Spec.Action == skottv1.ActionDeny })
+	if !g.synced || !deny {
+		return
+	}
+	if g.current.Load() != nil && g.waits() {
+		return
+	}
+	g.current.Store(verdictsOf(slices.SortedFunc(maps.Values(g.objects), func(a, b *skottv1.Guard) int { return cmp.Compare(a.Name, b.Name) })))
+}
+
+// waits reports whether a publication seems to be under way. An address that moves from one
+// part of a split Guard to another would be in neither for a moment.
+func (g *Guards) waits() bool {
+	revisions := map[string]bool{}
+	for _, o := range g.objects {
+		revisions[o.Spec.Revision] = true
+	}
+	now := time.Now()
+	switch {
+	case len(revisions) <= 1:
+		g.mixed = time.Time{}
+		return false
+	case g.mixed.IsZero():
+		g.mixed = now
+	}
+	left := settleAtMost - now.Sub(g.mixed)
+	if left <= 0 {
+		return false
+	}
+	g.timer = time.AfterFunc(left, func() { g.change(func() {}) })
+	return true
+}
+
+// verdictsOf builds what decides from Guards sorted by name.
+func verdictsOf(guards []*skottv1.Guard) *verdicts {
+	v := &verdicts{}
+	for _, action := range []skottv1.Action{skottv1.ActionDeny, skottv1.ActionWarn, skottv1.ActionAudit} {
+		one := actionVerdict{action: action}
+		for _, guard := range guards {
+			if guard.Spec.Action == action {
+				one.evaluators = append(one.evaluators, policy.NewEvaluator(guard))
+				v.revision = cmp.Or(v.revision, guard.Spec.Revision)
+			}
+		}
+		if len(one.evaluators) > 0 {
+			v.actions = append(v.actions, one)
+		}
+	}
+	return v
+}
+
+// outcome is what the Guards say to a request.
+type outcome struct {
+	denial   *policy.Decision
+	warnings []string
+	audits   []string
+}
+
+// decide asks every Guard. The first denial ends it.
+func (v *verdicts) decide(r *policy.Request) outcome {
+	var out outcome
+	for _, a := range v.actions {
+		for _, e := range a.evaluators {
+			d := e.Evaluate(r)
+			if d.Allowed {
+				continue
+			}
+			switch a.action {
+			case skottv1.ActionDeny:
+				out.denial = &d
+				return out
+			case skottv1.ActionWarn:
+				out.warnings = append(out.warnings, d.Message)
+			default:
+				out.audits = append(out.audits, d.Message)
+			}
+		}
+	}
+	return out
+}
