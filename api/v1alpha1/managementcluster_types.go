@@ -84,6 +84,10 @@ type ManagementClusterSpec struct {
 	// under it. When omitted, addresses are learned and Secrets are not read.
 	// +optional
 	Learn *Learn `json:"learn,omitempty"`
+
+	// webhook says where the guard webhook of the cluster, and of every Cluster under it, runs.
+	// +optional
+	Webhook *Webhook `json:"webhook,omitempty"`
 }
 
 // Learn says what is learned from the objects of clusters.
@@ -158,7 +162,7 @@ type KubeconfigSecretReference struct {
 
 // ManagementClusterStatus is what Skott observes of the cluster.
 type ManagementClusterStatus struct {
-	// conditions: Ready, Reachable, ClustersLabelled, Guarded, Learning.
+	// conditions: Ready, Reachable, ClustersLabelled, Guarded, Learning, WebhookActs.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

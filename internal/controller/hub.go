@@ -42,6 +42,9 @@ type Options struct {
 	ProbeInterval time.Duration
 	// Retention is how long a learned address stays after it was last seen.
 	Retention time.Duration
+	// GuardImage is the image of the guard webhook that is deployed into guarded clusters; ""
+	// if it was given none.
+	GuardImage string
 	// Selector chooses the ManagementClusters of this instance; empty for all.
 	Selector string
 }

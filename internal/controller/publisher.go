@@ -48,6 +48,7 @@ const share = 5
 type publication struct {
 	policy   *policy.Policy
 	clusters map[string]skottv1.GuardedCluster // by ManagementCluster
+	webhooks webhooks
 	revision string
 	// revisions remembers what the Guards of a cluster were, by its key.
 	revisions sync.Map
@@ -80,11 +81,16 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 		p.recorder.Error(true)
 		return ctrl.Result{}, err
 	}
-	revision := digest(snapshot, managementClusters)
+	hooks, err := p.webhooks(ctx)
+	if err != nil {
+		p.recorder.Error(true)
+		return ctrl.Result{}, err
+	}
+	revision := digest(snapshot, managementClusters, hooks.specs)
 	if current := p.published.Load(); current == nil || current.revision != revision {
 		sortByName(snapshot.Locations)
 		next := &publication{
-			policy: policy.New(snapshot), clusters: managementClusters, revision: revision,
+			policy: policy.New(snapshot), clusters: managementClusters, webhooks: hooks, revision: revision,
 		}
 		p.published.Store(next)
 		p.fleet.Publish(next.desire)
@@ -148,6 +154,21 @@ func (p *publisher) rulesOf(kinds []skottv1.MovementKind) *policy.Rules {
 	return p.rules
 }
 
+// webhooks are what the ManagementClusters say of theirs.
+func (p *publisher) webhooks(ctx context.Context) (webhooks, error) {
+	out := webhooks{image: p.options.GuardImage, specs: map[string]*skottv1.Webhook{}}
+	list := &skottv1.ManagementClusterList{}
+	if err := p.List(ctx, list); err != nil {
+		return out, fmt.Errorf("cannot list %T: %w", list, err)
+	}
+	for i := range list.Items {
+		if spec := list.Items[i].Spec.Webhook; spec != nil {
+			out.specs[list.Items[i].Name] = spec
+		}
+	}
+	return out, nil
+}
+
 func sortByName[T any, P named[T]](items []T) {
 	slices.SortFunc(items, func(a, b T) int { return strings.Compare(P(&a).GetName(), P(&b).GetName()) })
 }
@@ -161,7 +182,7 @@ func (o Options) actsFor(b *skottv1.DataBoundary, now time.Time) time.Duration {
 }
 
 // digest identifies the input of a policy, without what does not decide.
-func digest(s policy.Snapshot, clusters map[string]skottv1.GuardedCluster) string {
+func digest(s policy.Snapshot, clusters map[string]skottv1.GuardedCluster, hooks map[string]*skottv1.Webhook) string {
 	sum := sha256.New()
 	encoder := json.NewEncoder(sum)
 	for i := range s.Environments {
@@ -179,6 +200,7 @@ func digest(s policy.Snapshot, clusters map[string]skottv1.GuardedCluster) strin
 	slices.Sort(locations)
 	_ = encoder.Encode(locations)
 	_ = encoder.Encode(s.Rules.Kinds())
+	_ = encoder.Encode(hooks)
 	_ = encoder.Encode(clusters) // encoding sorts the keys; nothing of this can fail to encode
 	return hex.EncodeToString(sum.Sum(nil))[:12]
 }
@@ -206,6 +228,7 @@ func (p *publication) desire(c status.Cluster) (fleet.Desired, bool) {
 	guards := p.policy.Guards(g, c.Namespaces, families)
 	d := fleet.Desired{
 		Revision: guards[0].Spec.Revision, Guards: guards, Policies: rules.Policies(families), Bindings: policy.Bindings(families, p.policy.Actions()...),
+		Webhook: p.webhooks.of(c, rules, guards),
 	}
 	for _, canary := range policy.Canaries(guards) {
 		d.Canaries = append(d.Canaries, fleet.Canary(canary))

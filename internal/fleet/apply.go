@@ -37,11 +37,14 @@ type record struct {
 	// labels are compared too: a changed one selects other parameters, and does not count
 	// as a generation.
 	labels map[string]string
+	// version stands for the generation of kinds that have none; "" if it is not recorded.
+	version string
 }
 
 // drifted says whether an object, nil when it is gone, is not the one our last write left.
 func (r record) drifted(live *metav1.PartialObjectMetadata) bool {
-	return live == nil || live.UID != r.uid || live.Generation != r.generation || !carries(live.Labels, r.labels)
+	return live == nil || live.UID != r.uid || live.Generation != r.generation || !carries(live.Labels, r.labels) ||
+		r.generation == 0 && r.version != "" && live.ResourceVersion != r.version
 }
 
 // objects are everything desired in the order to apply it: a binding acts at once, so
@@ -120,15 +123,25 @@ func applyObject(ctx context.Context, c client.Client, desired *unstructured.Uns
 	if err != nil {
 		return nil, fmt.Errorf("cannot apply %s %q: %w", desired.GetKind(), desired.GetName(), err)
 	}
-	spec, ok := desired.Object["spec"]
-	if !ok || same(spec, live.Object["spec"]) {
+	content := contentOf(desired)
+	if content == "" || same(desired.Object[content], live.Object[content]) {
 		return live, nil
 	}
-	live.Object["spec"] = runtime.DeepCopyJSONValue(spec)
+	live.Object[content] = runtime.DeepCopyJSONValue(desired.Object[content])
 	if err := c.Update(ctx, live, client.FieldOwner(skottv1.FieldOwner)); err != nil {
 		return nil, fmt.Errorf("cannot replace %s %q: %w", desired.GetKind(), desired.GetName(), err)
 	}
 	return live, nil
+}
+
+// contentOf is the field of an object that says what it does, and is all ours; "" if it has none.
+func contentOf(u *unstructured.Unstructured) string {
+	for _, field := range []string{"spec", "webhooks"} {
+		if _, ok := u.Object[field]; ok {
+			return field
+		}
+	}
+	return ""
 }
 
 func merged(base, over map[string]string) map[string]string {

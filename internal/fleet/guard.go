@@ -7,8 +7,10 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -70,18 +72,32 @@ type loop struct {
 	nextProof  time.Time
 	acts       time.Time // by then everything that was written must act
 	backoff    time.Duration
+	// webhook follows what the loop has published; posted is the last of it.
+	webhook *webhookLoop
+	posted  posted
+}
+
+// posted identifies what was handed to the webhook loop.
+type posted struct {
+	revision string
+	webhook  *Webhook
 }
 
 func newLoop(s *station, l *link) *loop {
-	return &loop{station: s, link: l, done: make(chan struct{}), records: map[objectKey]record{}}
+	loop := &loop{station: s, link: l, done: make(chan struct{}), records: map[objectKey]record{}}
+	loop.webhook = newWebhookLoop(loop)
+	return loop
 }
 
 func (l *loop) options() Options { return l.station.fleet.options }
 
 func (l *loop) run(ctx context.Context) {
 	defer close(l.done)
+	var beside sync.WaitGroup
+	beside.Go(func() { l.webhook.run(ctx) })
 	defer func() {
 		l.learner.end()
+		beside.Wait()
 		l.watch.wait()
 		if l.given != nil {
 			l.link.close()
@@ -143,6 +159,10 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 	window, err := l.publish(ctx, desired)
 	if err != nil {
 		return 0, err
+	}
+	if now := (posted{desired.Revision, desired.Webhook}); !reflect.DeepEqual(l.posted, now) {
+		l.posted = now
+		l.webhook.post(desired)
 	}
 	doubted := l.station.takeDoubt()
 	switch left := time.Until(l.nextProof); {
@@ -207,9 +227,10 @@ func (l *loop) admit(ctx context.Context) (time.Duration, error) {
 		c.UID = l.uid
 	})
 	if owner := l.station.claim(l.uid); owner != l.station {
-		l.applied = ""
+		l.applied, l.posted = "", posted{}
 		l.learner.end() // who stands for it learns from it
 		l.learner = nil
+		l.webhook.post(Desired{})
 		l.station.follow(owner)
 		return l.options().ProbeInterval, nil
 	}

@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -36,6 +37,7 @@ var (
 	kindGuard     = skottv1.GroupVersion.WithKind("Guard")
 	kindPolicy    = admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicy")
 	kindBinding   = admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicyBinding")
+	kindWebhook   = admissionv1.SchemeGroupVersion.WithKind("ValidatingWebhookConfiguration")
 	kindNamespace = corev1.SchemeGroupVersion.WithKind("Namespace")
 )
 
@@ -47,7 +49,7 @@ var mapper = newMapper()
 func newMapper() meta.RESTMapper {
 	m := meta.NewDefaultRESTMapper(nil)
 	for _, kind := range []schema.GroupVersionKind{
-		kindCRD, kindGuard, kindPolicy, kindBinding, kindNamespace,
+		kindCRD, kindGuard, kindPolicy, kindBinding, kindWebhook, kindNamespace,
 		authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview"),
 		rbacv1.SchemeGroupVersion.WithKind("ClusterRole"),
 		rbacv1.SchemeGroupVersion.WithKind("ClusterRoleBinding"),
@@ -64,6 +66,8 @@ func newMapper() meta.RESTMapper {
 		corev1.SchemeGroupVersion.WithKind("Pod"),
 		corev1.SchemeGroupVersion.WithKind("Secret"),
 		corev1.SchemeGroupVersion.WithKind("Service"),
+		appsv1.SchemeGroupVersion.WithKind("Deployment"),
+		policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"),
 	} {
 		m.Add(kind, meta.RESTScopeNamespace)
 	}

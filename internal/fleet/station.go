@@ -139,7 +139,7 @@ func (s *station) follow(owner *station) {
 	s.update(func(c *Cluster) {
 		c.GuardedAs = other.Key()
 		if mine == theirs {
-			c.Guard = other.Guard
+			c.Guard, c.Webhook = other.Guard, other.Webhook
 			return
 		}
 		c.Guard.Enter(time.Now(), NotGuardable, skottv1.ReasonDuplicateAPIServer, fmt.Sprintf(

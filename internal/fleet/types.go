@@ -44,6 +44,9 @@ type Desired struct {
 	Bindings []*admissionv1.ValidatingAdmissionPolicyBinding
 	// Canaries prove Revision. Without any, a cluster is never Enforced.
 	Canaries []Canary
+	// Webhook is the guard webhook; nil if there is to be none. Nothing of the above waits
+	// for it.
+	Webhook *Webhook
 }
 
 // Canary is a request that must be denied. It is sent as a dry run, by an account that RBAC
@@ -83,6 +86,9 @@ type Options struct {
 	CanaryInterval time.Duration
 	// ProbeInterval between two looks whether a Management Cluster answers. Default 10 s.
 	ProbeInterval time.Duration
+	// CertificateLife is how long a certificate of a guard webhook is valid; it is renewed
+	// when a third of that is left. Default a year.
+	CertificateLife time.Duration
 	// Timeout of every request. Default 10 s.
 	Timeout time.Duration
 	// Observer hears what happens; nil is allowed.

@@ -41,23 +41,7 @@ func startWatch(ctx context.Context, config *rest.Config, wake func()) (*watch, 
 	managed := func(o *metav1.ListOptions) { o.LabelSelector = skottv1.LabelManagedBy + "=" + skottv1.FieldOwner }
 	w := &watch{objects: map[string]cache.SharedIndexInformer{}}
 	start := func(resource schema.GroupVersionResource, tweak func(*metav1.ListOptions)) cache.SharedIndexInformer {
-		informer := metadatainformer.NewFilteredMetadataInformer(c, resource, metav1.NamespaceAll, 0, nil, tweak).Informer()
-		_ = informer.SetTransform(func(o any) (any, error) { // managed fields are most of it
-			if m, ok := o.(*metav1.PartialObjectMetadata); ok {
-				m.ManagedFields = nil
-				if tweak == nil { // of all CRDs, only the names matter
-					m.ObjectMeta = metav1.ObjectMeta{Name: m.Name, ResourceVersion: m.ResourceVersion}
-				}
-			}
-			return o, nil
-		})
-		_, _ = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(any) { wake() },
-			UpdateFunc: func(any, any) { wake() },
-			DeleteFunc: func(any) { wake() },
-		})
-		w.running.Go(func() { informer.RunWithContext(ctx) })
-		return informer
+		return startInformer(ctx, c, informed{resource, metav1.NamespaceAll, tweak}, wake, &w.running)
 	}
 	admission := admissionv1.SchemeGroupVersion
 	w.objects[kindPolicy.Kind] = start(admission.WithResource("validatingadmissionpolicies"), managed)
@@ -69,6 +53,34 @@ func startWatch(ctx context.Context, config *rest.Config, wake func()) (*watch, 
 	w.namespaces = start(corev1.SchemeGroupVersion.WithResource("namespaces"),
 		func(o *metav1.ListOptions) { o.LabelSelector = skottv1.LabelEnvironment })
 	return w, nil
+}
+
+// informed is what an informer follows.
+type informed struct {
+	resource  schema.GroupVersionResource
+	namespace string
+	tweak     func(*metav1.ListOptions)
+}
+
+// startInformer follows metadata until the context ends, and wakes at each event.
+func startInformer(ctx context.Context, c metadata.Interface, what informed, wake func(), running *sync.WaitGroup) cache.SharedIndexInformer {
+	informer := metadatainformer.NewFilteredMetadataInformer(c, what.resource, what.namespace, 0, nil, what.tweak).Informer()
+	_ = informer.SetTransform(func(o any) (any, error) { // managed fields are most of it
+		if m, ok := o.(*metav1.PartialObjectMetadata); ok {
+			m.ManagedFields = nil
+			if what.tweak == nil { // of all CRDs, only the names matter
+				m.ObjectMeta = metav1.ObjectMeta{Name: m.Name, ResourceVersion: m.ResourceVersion}
+			}
+		}
+		return o, nil
+	})
+	_, _ = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { wake() },
+		UpdateFunc: func(any, any) { wake() },
+		DeleteFunc: func(any) { wake() },
+	})
+	running.Go(func() { informer.RunWithContext(ctx) })
+	return informer
 }
 
 // wait returns when every informer has ended.

@@ -9,6 +9,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/flow"
@@ -47,9 +48,10 @@ var (
 		"/bindings", "/componentstatuses", "/events", "/nodes",
 		"storage.k8s.io/csidrivers", "storage.k8s.io/csinodes", "storage.k8s.io/csistoragecapacities", "storage.k8s.io/volumeattachments",
 	}
-	// lenient resources are asked about, but a cluster could not start its first pods if they
-	// were refused while nobody answers.
-	lenient = []string{"/endpoints", "discovery.k8s.io/endpointslices", "/namespaces", "/serviceaccounts"}
+	// lenient resources are asked about, but without them a cluster could not start its first
+	// pods, or serve what it runs, while nobody answers. Their texts are short by nature, so
+	// that the policies read all of them.
+	lenient = []string{"/endpoints", "discovery.k8s.io/endpointslices", "/namespaces", "/persistentvolumes", "/serviceaccounts", "/services"}
 	// lenientNamespaces hold what a cluster needs to start.
 	lenientNamespaces = []string{metav1.NamespaceSystem, "kube-node-lease"}
 )
@@ -66,15 +68,15 @@ func Essential(group, resource string) bool {
 }
 
 // Concerns reports whether a decision over a resource can be anything but to allow it.
-func Concerns(group, resource string) bool {
-	return flow.Lookup(group, resource) != nil || group == "" && resource == "namespaces"
+func (e *Evaluator) Concerns(group, resource string) bool {
+	return e.table.Lookup(group, resource) != nil || group == "" && resource == "namespaces"
 }
 
 // closed reports whether objects of a kind are refused while the webhook does not answer:
 // the policies do not read all that they say.
 func closed(k *flow.Kind) bool {
 	return !Essential(k.Group, k.Resource) && !slices.Contains(lenient, qualified(k.Group, k.Resource)) &&
-		slices.ContainsFunc(k.Fields, func(f flow.Field) bool { return isText(&f) })
+		slices.ContainsFunc(k.Fields, func(f flow.Field) bool { return isText(&f) || !f.InPolicy() })
 }
 
 // Webhooks compiles the table of movement kinds into the configurations of the guard
@@ -82,12 +84,12 @@ func closed(k *flow.Kind) bool {
 // of the system where nothing is refused while the webhook does not answer. Where the
 // webhook is, the caller fills in. Every field that the API server would default is
 // written out, so that a stored configuration can be compared with the desired one.
-func Webhooks(exempt []string) (decide, probe *admissionv1.ValidatingWebhookConfiguration) {
+func (r *Rules) Webhooks(exempt []string) (decide, probe *admissionv1.ValidatingWebhookConfiguration) {
 	open := append(slices.Clone(lenientNamespaces), exempt...)
 	slices.Sort(open)
 	open = slices.Compact(open)
 	guard, find := hook(hookGuard, admissionv1.Fail, guardTimeout), hook(hookFind, admissionv1.Ignore, findTimeout)
-	guard.Rules = closedRules()
+	guard.Rules = r.closedRules()
 	guard.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
 		Key: namespaceName, Operator: metav1.LabelSelectorOpNotIn, Values: open,
 	}}}
@@ -99,7 +101,7 @@ func Webhooks(exempt []string) (decide, probe *admissionv1.ValidatingWebhookConf
 	find.MatchConditions = []admissionv1.MatchCondition{
 		{Name: "not-essential", Expression: "!(request.resource.group in " + celStrings(essentialGroups) + " || " + celResource + " in " + celStrings(essentialResources) + ")"},
 		{Name: "not-of-skott", Expression: "!(" + celOwnNamespace + ")"},
-		{Name: "not-asked-already", Expression: "!(" + celResource + " in " + celStrings(closedResources()) + ") || has(request.namespace) && request.namespace in " + celStrings(open) + " || " + celNodePod},
+		{Name: "not-asked-already", Expression: "!(" + celResource + " in " + celStrings(r.closedResources()) + ") || has(request.namespace) && request.namespace in " + celStrings(open) + " || " + celNodePod},
 	}
 	asked := hook(hookProbe, admissionv1.Ignore, findTimeout)
 	asked.Rules = []admissionv1.RuleWithOperations{webhookRule([]string{""}, []string{"configmaps"})}
@@ -152,9 +154,9 @@ func webhookRule(groups, resources []string) admissionv1.RuleWithOperations {
 }
 
 // closedRules are the kinds that are refused while nobody answers, one rule for each group.
-func closedRules() []admissionv1.RuleWithOperations {
+func (r *Rules) closedRules() []admissionv1.RuleWithOperations {
 	var out []admissionv1.RuleWithOperations
-	for _, k := range flow.Kinds() {
+	for _, k := range r.table.Kinds() {
 		if !closed(k) {
 			continue
 		}
@@ -171,13 +173,30 @@ func closedRules() []admissionv1.RuleWithOperations {
 	return out
 }
 
-func closedResources() []string {
+func (r *Rules) closedResources() []string {
 	var out []string
-	for _, k := range flow.Kinds() {
+	for _, k := range r.table.Kinds() {
 		if closed(k) {
 			out = append(out, qualified(k.Group, k.Resource))
 		}
 	}
+	return out
+}
+
+// Reads are the resources that the webhook looks into when another object names one of
+// them, but for Secrets, which are in the table too and are never read.
+func (r *Rules) Reads() []schema.GroupResource {
+	var out []schema.GroupResource
+	for _, k := range r.table.Kinds() {
+		for i := range k.Fields {
+			f := &k.Fields[i]
+			target := schema.GroupResource{Group: f.To.Group, Resource: f.To.Resource}
+			if f.Form == flow.Link && target != (schema.GroupResource{Resource: "secrets"}) && r.table.Lookup(target.Group, target.Resource) != nil && !slices.Contains(out, target) {
+				out = append(out, target)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b schema.GroupResource) int { return strings.Compare(a.String(), b.String()) })
 	return out
 }
 
@@ -194,4 +213,3 @@ func WebhookCanaries(guards []*skottv1.Guard) (acts, probe Canary) {
 	}
 	return of(hookGuard, canaryActs), of(hookProbe, canaryProbe)
 }
-

@@ -25,6 +25,7 @@ func ManagementCluster(mc *skottv1.ManagementCluster, connection Connection, m *
 		Set(mc, skottv1.ConditionClustersLabelled, Unclear(skottv1.ReasonWaitingForConnection, "the cluster was not reached yet"))
 		Set(mc, skottv1.ConditionGuarded, Unclear(skottv1.ReasonWaitingForConnection, "the cluster was not reached yet"))
 		Set(mc, skottv1.ConditionLearning, Unclear(skottv1.ReasonWaitingForConnection, "the cluster was not reached yet"))
+		Set(mc, skottv1.ConditionWebhookActs, Unclear(skottv1.ReasonWaitingForConnection, "the cluster was not reached yet"))
 		summariseManagementCluster(mc, connection)
 		return
 	}
@@ -60,6 +61,7 @@ func ManagementCluster(mc *skottv1.ManagementCluster, connection Connection, m *
 	}
 	Set(mc, skottv1.ConditionGuarded, guard)
 	Set(mc, skottv1.ConditionLearning, learning(mc, m))
+	Set(mc, skottv1.ConditionWebhookActs, webhooksAct(mc, m))
 	summariseManagementCluster(mc, connection)
 }
 
@@ -128,12 +130,16 @@ func isGuarded(c Cluster, current func(Cluster) bool) bool {
 
 // describe names a cluster with what keeps it from being guarded.
 func describe(c Cluster) string {
-	name := c.ManagementCluster
-	if c.Name != "" {
-		name = c.Namespace + "/" + c.Name
-	}
+	name := nameOf(c)
 	if c.Guard.Reason == "" {
 		return fmt.Sprintf("%s (%s)", name, c.Guard.Phase)
 	}
 	return fmt.Sprintf("%s (%s)", name, c.Guard.Reason)
+}
+
+func nameOf(c Cluster) string {
+	if c.Name != "" {
+		return c.Namespace + "/" + c.Name
+	}
+	return c.ManagementCluster
 }

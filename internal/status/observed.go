@@ -56,6 +56,39 @@ func (g *GuardState) Enter(now time.Time, phase Phase, reason, message string) {
 	g.Phase, g.Reason, g.Message = phase, reason, message
 }
 
+// WebhookPhase says whether the guard webhook of a cluster acts.
+type WebhookPhase string
+
+// The phases of a webhook.
+const (
+	// WebhookUnknown: it was not looked for yet.
+	WebhookUnknown WebhookPhase = ""
+	// WebhookOff: there is to be none.
+	WebhookOff WebhookPhase = "Off"
+	// WebhookActs: it denied its last canary.
+	WebhookActs WebhookPhase = "Acts"
+	// WebhookAway: it did not. What is refused while it is away stays refused.
+	WebhookAway WebhookPhase = "Away"
+)
+
+// WebhookState is what is known of the guard webhook of a cluster.
+type WebhookState struct {
+	Phase   WebhookPhase
+	Message string
+	// ProvedRevision is the last one whose canary it denied.
+	ProvedRevision string
+	// Since is when Phase was entered.
+	Since time.Time
+}
+
+// Enter sets the phase; now is kept as Since when the phase is another one.
+func (w *WebhookState) Enter(now time.Time, phase WebhookPhase, message string) {
+	if w.Phase != phase {
+		w.Since = now
+	}
+	w.Phase, w.Message = phase, message
+}
+
 // Cluster is one API server to guard: the one of a ManagementCluster itself, or of a Cluster
 // under it.
 type Cluster struct {
@@ -80,6 +113,8 @@ type Cluster struct {
 	Learned bool
 	// LearnGaps are the kinds that cannot be learned from, with the reason, sorted.
 	LearnGaps []string
+	// Webhook is the guard webhook, which sees what the policies cannot.
+	Webhook WebhookState
 	// Namespaces that are labelled with an Environment of their own, with its name.
 	Namespaces map[string]string
 	// Ungoverned are the kinds in it that look as if they moved data and are in no table of

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/flow"
 	"github.com/skott-dev/skott/internal/policy"
 )
 
@@ -37,8 +38,8 @@ type verdicts struct {
 }
 
 type actionVerdict struct {
-	action     skottv1.Action
-	evaluators []*policy.Evaluator
+	action    skottv1.Action
+	evaluator *policy.Evaluator
 }
 
 // NewGuards returns a set without Guards, which decides nothing.
@@ -122,19 +123,27 @@ func (g *Guards) waits() bool {
 func verdictsOf(guards []*skottv1.Guard) *verdicts {
 	v := &verdicts{}
 	for _, action := range []skottv1.Action{skottv1.ActionDeny, skottv1.ActionWarn, skottv1.ActionAudit} {
-		one := actionVerdict{action: action}
+		var parts []*skottv1.Guard
 		for _, guard := range guards {
 			if guard.Spec.Action == action {
-				one.evaluators = append(one.evaluators, policy.NewEvaluator(guard))
-				v.revision = cmp.Or(v.revision, guard.Spec.Revision)
+				parts = append(parts, guard)
 			}
 		}
-		if len(one.evaluators) > 0 {
-			v.actions = append(v.actions, one)
+		if len(parts) > 0 {
+			v.actions = append(v.actions, actionVerdict{action, policy.NewEvaluator(parts...)})
+			v.revision = cmp.Or(v.revision, parts[0].Spec.Revision)
 		}
 	}
 	return v
 }
+
+// concerns reports whether a request can matter, so that its objects have to be decoded.
+func (v *verdicts) concerns(r *request) bool {
+	return slices.ContainsFunc(v.actions, func(a actionVerdict) bool { return a.evaluator.Concerns(r.Resource.Group, r.Resource.Resource) })
+}
+
+// table of movement kinds, the same for every action.
+func (v *verdicts) table() *flow.Table { return v.actions[0].evaluator.Table() }
 
 // outcome is what the Guards say to a request.
 type outcome struct {
@@ -143,24 +152,20 @@ type outcome struct {
 	audits   []string
 }
 
-// decide asks every Guard. The first denial ends it.
+// decide asks the Guards of every action. A denial ends it.
 func (v *verdicts) decide(r *policy.Request) outcome {
 	var out outcome
 	for _, a := range v.actions {
-		for _, e := range a.evaluators {
-			d := e.Evaluate(r)
-			if d.Allowed {
-				continue
-			}
-			switch a.action {
-			case skottv1.ActionDeny:
-				out.denial = &d
-				return out
-			case skottv1.ActionWarn:
-				out.warnings = append(out.warnings, d.Message)
-			default:
-				out.audits = append(out.audits, d.Message)
-			}
+		d := a.evaluator.Evaluate(r)
+		switch {
+		case d.Allowed:
+		case a.action == skottv1.ActionDeny:
+			out.denial = &d
+			return out
+		case a.action == skottv1.ActionWarn:
+			out.warnings = append(out.warnings, d.Message)
+		default:
+			out.audits = append(out.audits, d.Message)
 		}
 	}
 	return out

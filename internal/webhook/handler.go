@@ -16,6 +16,7 @@ import (
 	"github.com/go-logr/logr"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/flow"
 	"github.com/skott-dev/skott/internal/metrics"
 	"github.com/skott-dev/skott/internal/policy"
 )
@@ -36,6 +37,8 @@ type Handler struct {
 	Guards *Guards
 	// NamespaceLabels are the labels of a namespace of the cluster.
 	NamespaceLabels func(ctx context.Context, name string) (map[string]string, error)
+	// Lookup finds another object of the cluster, or none. Nil: joins lead nowhere.
+	Lookup func(ctx context.Context, kind *flow.Kind, namespace, name string) (map[string]any, error)
 	// Recorder counts the decisions.
 	Recorder *metrics.Recorder
 	// Log of what goes wrong. Neither objects nor addresses are written to it.
@@ -168,19 +171,43 @@ func (h *Handler) decide(ctx context.Context, decider *verdicts, asked *request)
 		}
 		r.NamespaceLabels = labels
 	}
-	return decider.decide(r), nil
+	failed := h.join(ctx, decider, r)
+	out := decider.decide(r)
+	if err := failed(); err != nil && out.denial == nil {
+		h.Log.Info("Failing to read what an object names", "error", err.Error())
+		return outcome{}, &problem{http.StatusServiceUnavailable, "it cannot read what the object names"}
+	}
+	return out, nil
 }
 
-func isNamespace(r *request) bool { return r.Resource.Group == "" && r.Resource.Resource == "namespaces" }
+// join lets a decision look at other objects. failed is the last error of that: what could
+// not be looked at was not judged.
+func (h *Handler) join(ctx context.Context, decider *verdicts, r *policy.Request) (failed func() error) {
+	var last error
+	if h.Lookup != nil {
+		table := decider.table()
+		r.Lookup = func(group, resource, namespace, name string) map[string]any {
+			kind := table.Lookup(group, resource)
+			if kind == nil {
+				return nil
+			}
+			object, err := h.Lookup(ctx, kind, namespace, name)
+			if err != nil {
+				last = err
+			}
+			return object
+		}
+	}
+	return func() error { return last }
+}
+
+func isNamespace(r *request) bool {
+	return r.Resource.Group == "" && r.Resource.Resource == "namespaces"
+}
 
 // exempt requests are never judged, even if the API server was told to ask: Skott's own
 // objects hold the addresses that they speak of, and of the others a cluster lives.
 func exempt(r *request) bool {
 	return r.Resource.Group == skottv1.GroupVersion.Group || policy.Essential(r.Resource.Group, r.Resource.Resource) ||
 		r.Operation != "CREATE" && r.Operation != "UPDATE"
-}
-
-// concerns reports whether a request can matter, so that its objects have to be decoded.
-func (v *verdicts) concerns(r *request) bool {
-	return policy.Concerns(r.Resource.Group, r.Resource.Resource)
 }

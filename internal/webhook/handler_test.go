@@ -58,7 +58,7 @@ func platform(t testing.TB) map[string][]*skottv1.Guard {
 	p := policy.New(read.Snapshot)
 	out := map[string][]*skottv1.Guard{}
 	for name, c := range read.Clusters {
-		out[name] = p.Guards(c.GuardedCluster, c.Namespaces)
+		out[name] = p.Guards(c.GuardedCluster, c.Namespaces, policy.BuiltinRules().AllFamilies())
 	}
 	return out
 }
@@ -69,7 +69,7 @@ func requestFor(t testing.TB, c *corpus.Case) *admissionv1.AdmissionRequest {
 	u := &unstructured.Unstructured{Object: c.Object}
 	kind := u.GroupVersionKind()
 	name := strings.ToLower(kind.Kind) + "s"
-	for _, k := range flow.Kinds() {
+	for _, k := range flow.Builtin().Kinds() {
 		if k.Group == kind.Group && k.Kind == kind.Kind {
 			name = k.Resource
 		}
@@ -347,8 +347,10 @@ func TestExempt(t *testing.T) {
 		"DataLocation": func(r *admissionv1.AdmissionRequest) {
 			r.Resource.Group, r.Resource.Resource = "skott.dev", "datalocations"
 		},
-		"Guard":  func(r *admissionv1.AdmissionRequest) { r.Resource.Group, r.Resource.Resource = "skott.dev", "guards" },
-		"Lease":  func(r *admissionv1.AdmissionRequest) { r.Resource.Group, r.Resource.Resource = "coordination.k8s.io", "leases" },
+		"Guard": func(r *admissionv1.AdmissionRequest) { r.Resource.Group, r.Resource.Resource = "skott.dev", "guards" },
+		"Lease": func(r *admissionv1.AdmissionRequest) {
+			r.Resource.Group, r.Resource.Resource = "coordination.k8s.io", "leases"
+		},
 		"Node":   func(r *admissionv1.AdmissionRequest) { r.Resource.Resource = "nodes" },
 		"Delete": func(r *admissionv1.AdmissionRequest) { r.Operation = admissionv1.Delete },
 	} {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/skott-dev/skott/internal/policy"
 )
@@ -81,17 +80,12 @@ func parse(body []byte) (*request, error) {
 }
 
 // decode reads the objects of a request into what a decision works on.
-func (r *request) decode(into *policy.Request) error {
-	for _, o := range []struct {
-		raw  json.RawMessage
-		into *map[string]any
-	}{{r.Object, &into.Object}, {r.OldObject, &into.OldObject}} {
-		if len(o.raw) == 0 || string(o.raw) == "null" {
-			continue
-		}
-		if err := utiljson.Unmarshal(o.raw, o.into); err != nil {
-			return fmt.Errorf("cannot read the object: %w", err)
-		}
+func (r *request) decode(into *policy.Request) (err error) {
+	if into.Object, err = policy.Object(r.Object); err == nil {
+		into.OldObject, err = policy.Object(r.OldObject)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read the object: %w", err)
 	}
 	return nil
 }

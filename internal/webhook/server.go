@@ -65,7 +65,7 @@ func Run(ctx context.Context, options Options) error {
 		return err
 	}
 	handler := NewHandler(s.guards, w.labels, recorder)
-	handler.Log = options.Log
+	handler.Log, handler.Lookup = options.Log, w.lookup
 	reviews := http.NewServeMux()
 	reviews.Handle(Path, handler)
 	scrapes := http.NewServeMux()

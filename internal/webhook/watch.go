@@ -10,18 +10,21 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/flow"
 )
 
 var scheme = newScheme()
@@ -44,7 +47,7 @@ type watcher struct {
 	guards, secret cache.SharedIndexInformer
 	namespaces     cache.SharedIndexInformer
 	live           metadata.Interface
-	ready          []cache.InformerSynced
+	objects        dynamic.Interface
 	log            logr.Logger
 }
 
@@ -54,6 +57,10 @@ func newWatcher(config *rest.Config, secret objectName, log logr.Logger) (*watch
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch: %w", err)
 	}
+	objects, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read objects: %w", err)
+	}
 	guards, err := clientFor(config, skottv1.GroupVersion, "/apis")
 	if err != nil {
 		return nil, err
@@ -62,7 +69,7 @@ func newWatcher(config *rest.Config, secret objectName, log logr.Logger) (*watch
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{live: live, log: log}
+	w := &watcher{live: live, objects: objects, log: log}
 	w.guards = cache.NewSharedIndexInformer(
 		cache.NewListWatchFromClient(guards, "guards", metav1.NamespaceAll, fields.Everything()), &skottv1.Guard{}, 0, nil)
 	w.secret = cache.NewSharedIndexInformer(
@@ -153,4 +160,34 @@ func (w *watcher) labels(ctx context.Context, name string) (map[string]string, e
 		return nil, fmt.Errorf("cannot get namespace %q: %w", name, err)
 	}
 	return m.Labels, nil
+}
+
+// lookup finds an object that another one names, in the first version of its kind that the
+// cluster serves. One that is not there, or may not be read, is none.
+func (w *watcher) lookup(ctx context.Context, kind *flow.Kind, namespace, name string) (map[string]any, error) {
+	if name == "" || kind.Namespaced && namespace == "" || len(path.IsValidPathSegmentName(name))+len(path.IsValidPathSegmentName(namespace)) > 0 {
+		return nil, nil // nothing can have that name
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	versions := kind.Versions
+	if len(versions) == 0 {
+		versions = []string{kind.Version()}
+	}
+	for _, version := range versions {
+		of := w.objects.Resource(schema.GroupVersionResource{Group: kind.Group, Version: version, Resource: kind.Resource})
+		var one dynamic.ResourceInterface = of
+		if kind.Namespaced {
+			one = of.Namespace(namespace)
+		}
+		switch object, err := one.Get(ctx, name, metav1.GetOptions{}); {
+		case err == nil:
+			return object.Object, nil
+		case apierrors.IsForbidden(err), apierrors.IsInvalid(err):
+			return nil, nil
+		case !apierrors.IsNotFound(err):
+			return nil, fmt.Errorf("cannot get %s: %w", kind.Kind, err)
+		}
+	}
+	return nil, nil
 }

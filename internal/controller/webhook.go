@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/fleet"
+	"github.com/skott-dev/skott/internal/policy"
+	"github.com/skott-dev/skott/internal/status"
+)
+
+// webhooks says where the guard webhooks of the fleet run.
+type webhooks struct {
+	// image of the webhook that the operator deploys; "" if it was given none.
+	image string
+	specs map[string]*skottv1.Webhook // by ManagementCluster, where it says anything
+}
+
+// of is the guard webhook of a cluster, or nil if there is to be none.
+func (w *webhooks) of(c status.Cluster, rules *policy.Rules, guards []*skottv1.Guard) *fleet.Webhook {
+	spec := w.specs[c.ManagementCluster]
+	mode := spec.EffectiveMode(w.image != "")
+	if mode == skottv1.WebhookOff || mode == skottv1.WebhookDeploy && w.image == "" {
+		return nil
+	}
+	out := &fleet.Webhook{Image: w.image}
+	var exempt []string
+	if spec != nil {
+		exempt = spec.ExemptNamespaces
+	}
+	if mode == skottv1.WebhookURL {
+		out.Image, out.URL, out.CABundle = "", spec.URLOf(c.Namespace, c.Name), []byte(spec.CABundle)
+	}
+	out.Configuration, out.Probe = rules.Webhooks(exempt)
+	out.Reads = rules.Reads()
+	acts, answers := policy.WebhookCanaries(guards)
+	out.Acts, out.Answers = fleet.Canary(acts), fleet.Canary(answers)
+	return out
+}

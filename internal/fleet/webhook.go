@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/skott-dev/skott/internal/status"
+)
+
+const (
+	// webhookPause is the longest time between two looks at a webhook that does not act.
+	webhookPause = 15 * time.Second
+	// webhookWindow is how long a webhook may take to read a Guard before it counts as away.
+	webhookWindow = 5 * time.Second
+	// renewEvery times CanaryInterval the objects that are not watched are written again.
+	renewEvery = 10
+)
+
+// errSilent is the result of a canary that is let through when the webhook does not answer.
+var errSilent = errors.New("it does not answer")
+
+// webhookLoop holds the guard webhook of one cluster. It runs beside the guard loop: a
+// webhook that does not answer takes seconds to say so, and the policies must not wait.
+type webhookLoop struct {
+	loop  *loop
+	wakes chan struct{}
+	mail  chan Desired // holds the latest
+
+	// What follows belongs to the goroutine.
+	desired *Desired
+	records map[objectKey]record
+	watch   *webhookWatch
+	granted string // what was granted last
+	pruned  bool   // nothing of another mode is left
+	passes  int
+	// bundle that the configurations in the cluster trust, as far as we wrote them.
+	bundle []byte
+	// clean: nothing of a webhook is there.
+	clean bool
+	pause time.Duration
+}
+
+func newWebhookLoop(l *loop) *webhookLoop {
+	return &webhookLoop{loop: l, wakes: make(chan struct{}, 1), mail: make(chan Desired, 1), records: map[objectKey]record{}}
+}
+
+// post hands over what is desired. Only the guard loop calls it.
+func (w *webhookLoop) post(d Desired) {
+	select {
+	case <-w.mail:
+	default:
+	}
+	w.mail <- d
+}
+
+func (w *webhookLoop) wake() {
+	select {
+	case w.wakes <- struct{}{}:
+	default:
+	}
+}
+
+// run works until the context ends.
+func (w *webhookLoop) run(ctx context.Context) {
+	defer func() { w.watch.stop() }()
+	next := time.Duration(0)
+	for {
+		var due <-chan time.Time
+		timer := time.NewTimer(next)
+		if w.desired != nil {
+			due = timer.C
+		}
+		select {
+		case <-ctx.Done():
+		case d := <-w.mail:
+			w.desired = &d
+		case <-w.wakes:
+		case <-due:
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+		if w.desired == nil {
+			continue
+		}
+		next = w.pass(ctx)
+		if pause(ctx, passPause) != nil { // nobody may keep it running hot
+			return
+		}
+	}
+}
+
+// pass brings the webhook one step nearer to what is desired, and says when to look again.
+func (w *webhookLoop) pass(ctx context.Context) time.Duration {
+	d := *w.desired
+	interval := w.loop.options().CanaryInterval
+	if d.Revision == "" {
+		return slow * interval // another name of the API server stands for it
+	}
+	if d.Webhook == nil {
+		if err := w.remove(ctx); err != nil && ctx.Err() == nil {
+			ctrllog.FromContext(ctx).Error(err, "Failing to remove the guard webhook")
+			w.enter(status.WebhookOff, "what is left of it could not be removed: "+brief(err))
+			return webhookPause
+		}
+		w.enter(status.WebhookOff, "")
+		return slow * interval
+	}
+	if err := w.publish(ctx, d); errors.Is(err, errSilent) {
+		w.enter(status.WebhookAway, "it does not answer yet, and decides nothing")
+		return w.later()
+	} else if err != nil {
+		if ctx.Err() == nil {
+			ctrllog.FromContext(ctx).V(1).Info("Failing to publish the guard webhook", "error", brief(err))
+			w.enter(status.WebhookAway, "it cannot be published: "+brief(err))
+		}
+		return w.later()
+	}
+	if err := w.prove(ctx, d); err != nil {
+		if ctx.Err() == nil {
+			w.enter(status.WebhookAway, reasonOf(err))
+			w.granted = "" // perhaps its rights were taken away
+		}
+		return w.later()
+	}
+	w.pause = 0
+	w.loop.station.update(func(c *Cluster) {
+		c.Webhook.ProvedRevision = d.Revision
+		c.Webhook.Enter(time.Now(), status.WebhookActs, "")
+	})
+	return interval
+}
+
+func (w *webhookLoop) later() time.Duration {
+	w.pause = min(max(2*w.pause, backoffFirst), webhookPause)
+	return w.pause
+}
+
+func (w *webhookLoop) enter(phase status.WebhookPhase, message string) {
+	w.loop.station.update(func(c *Cluster) { c.Webhook.Enter(time.Now(), phase, message) })
+}
+
+// publish makes the cluster hold all of the webhook, but for the configuration that makes it
+// decide: that is written when it has answered, and stays from then on.
+func (w *webhookLoop) publish(ctx context.Context, d Desired) error {
+	hook, namespace := d.Webhook, w.loop.options().Namespace
+	w.clean = false
+	if w.passes++; w.passes%renewEvery == 0 { // what is not watched is written again
+		w.granted = ""
+		delete(w.records, objectKey{"PodDisruptionBudget", guardAccount})
+	}
+	if err := w.grant(ctx, hook); err != nil {
+		return err
+	}
+	if w.watch == nil {
+		var err error
+		if w.watch, err = startWebhookWatch(ctx, w.loop.link.account.config, namespace, w.wake); err != nil {
+			return err
+		}
+	}
+	bundle := hook.CABundle
+	if names := hook.names(namespace); len(names) > 0 {
+		var err error
+		if bundle, err = w.certify(ctx, names); err != nil {
+			return err
+		}
+	}
+	if err := w.prune(ctx, hook, namespace); err != nil {
+		return err
+	}
+	objects := append(hook.workload(namespace), hook.at(hook.Probe, namespace, bundle))
+	live, err := getMetadata(ctx, w.operator(), kindWebhook, client.ObjectKey{Name: hook.Configuration.Name})
+	if err != nil {
+		return err
+	}
+	if live != nil {
+		objects = append(objects, hook.at(hook.Configuration, namespace, bundle))
+	}
+	for _, o := range objects {
+		if err := w.write(ctx, o); err != nil {
+			return err
+		}
+	}
+	w.bundle = bundle
+	if live != nil {
+		return nil
+	}
+	if err := w.ask(ctx, hook.Answers, 0); errors.Is(err, errAdmitted) {
+		return errSilent
+	} else if err != nil {
+		return err
+	}
+	ctrllog.FromContext(ctx).Info("The guard webhook answers: making it decide")
+	return w.write(ctx, hook.at(hook.Configuration, namespace, bundle))
+}
+
+// prune removes what runs the webhook in the cluster, where the platform runs it.
+func (w *webhookLoop) prune(ctx context.Context, hook *Webhook, namespace string) error {
+	if hook.URL == "" || w.pruned {
+		w.pruned = hook.URL != ""
+		return nil
+	}
+	for _, o := range (&Webhook{}).workload(namespace) {
+		if err := w.operator().Delete(ctx, o); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("cannot delete %T %q: %w", o, o.GetName(), err)
+		}
+	}
+	w.pruned = true
+	return nil
+}
+
+// grant gives the accounts their rights, when that was not done or is in doubt.
+func (w *webhookLoop) grant(ctx context.Context, hook *Webhook) error {
+	what := fmt.Sprint(hook.Reads)
+	if w.loop.link.account.inCluster || w.granted == what+"." {
+		return nil // where the operator is installed they come with it
+	}
+	for _, o := range hook.grants(w.loop.options().Namespace) {
+		u, err := toUnstructured(o)
+		if err != nil {
+			return err
+		}
+		if _, err := applyObject(ctx, w.loop.link.admin, u); err != nil {
+			if live := w.loop.station.snapshot().Webhook; live.ProvedRevision != "" {
+				break // given credentials may expire; what was granted stands
+			}
+			return err
+		}
+	}
+	w.granted = what + "."
+	return nil
+}
+
+// prove sends the canary that the webhook must deny now that it decides.
+func (w *webhookLoop) prove(ctx context.Context, d Desired) error {
+	return w.ask(ctx, d.Webhook.Acts, webhookWindow)
+}
+
+// ask sends a canary until the webhook denies it, for as long as window.
+func (w *webhookLoop) ask(ctx context.Context, canary Canary, window time.Duration) error {
+	ends := time.Now().Add(window)
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		start := time.Now()
+		err := webhookDenied(send(ctx, w.loop.link.account.canary, canary), canary.Family, canary.Want)
+		w.loop.options().Observer.Canary(w.loop.station.snapshot().Key(), canary.Family, err == nil, time.Since(start))
+		if err == nil || time.Now().After(ends) {
+			return err
+		}
+		if pause(ctx, wait) != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// webhookDenied is nil when the answer to a canary is a denial by the webhook of that name
+// whose text contains want.
+func webhookDenied(answer error, name, want string) error {
+	if answer == nil {
+		return errAdmitted
+	}
+	var s apierrors.APIStatus
+	if !errors.As(answer, &s) {
+		return answer
+	}
+	_, text, ok := strings.Cut(s.Status().Message, `admission webhook "`+name+`" denied the request: `)
+	if ok && strings.Contains(text, want) {
+		return nil
+	}
+	if ok {
+		return errors.New("it decides by an old revision")
+	}
+	return answer
+}
+
+// reasonOf is the end of an error, where the cause stands and nothing that changes with
+// every request.
+func reasonOf(err error) string {
+	text := brief(err)
+	if i := strings.LastIndex(text, ": "); i >= 0 && strings.Contains(text, "failed calling webhook") {
+		text = text[i+2:]
+	}
+	return text
+}
+
+// remove takes the webhook away: first what makes it decide. The probe goes last, because
+// from it can be told whether anything is left.
+func (w *webhookLoop) remove(ctx context.Context) error {
+	if w.clean {
+		return nil
+	}
+	live, err := getMetadata(ctx, w.operator(), kindWebhook, client.ObjectKey{Name: WebhookProbe})
+	if err == nil && live == nil || apierrors.IsForbidden(err) && len(w.records) == 0 {
+		w.clean = true // without the rights there never was any
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	namespace := w.loop.options().Namespace
+	for _, o := range removals(namespace) {
+		if err := w.operator().Delete(ctx, o); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("cannot delete %T %q: %w", o, o.GetName(), err)
+		}
+	}
+	clear(w.records)
+	w.watch.stop()
+	w.watch, w.bundle, w.granted, w.clean = nil, nil, "", true
+	if w.loop.link.account.inCluster {
+		return nil
+	}
+	for _, o := range (&Webhook{Configuration: configurationNamed(WebhookConfiguration), Probe: configurationNamed(WebhookProbe)}).grants(namespace) {
+		if err := w.loop.link.admin.Delete(ctx, o); client.IgnoreNotFound(err) != nil {
+			// Rights to what is not there open nothing.
+			ctrllog.FromContext(ctx).V(1).Info("Failing to remove a right", "name", o.GetName(), "error", brief(err))
+		}
+	}
+	return nil
+}
+
+func (w *webhookLoop) operator() client.Client { return w.loop.link.account.operator }
+
+// write applies one object unless it is there as it was left.
+func (w *webhookLoop) write(ctx context.Context, o client.Object) error {
+	u, err := toUnstructured(o)
+	if err != nil {
+		return err
+	}
+	key := keyOf(u)
+	hash, err := hashOf(u)
+	if err != nil {
+		return err
+	}
+	old, known := w.records[key]
+	known = known && old.hash == hash
+	if known && !w.watch.suspect(key, old) {
+		return nil
+	}
+	var before *metav1.PartialObjectMetadata
+	if known {
+		if before, err = getMetadata(ctx, w.operator(), u.GroupVersionKind(), client.ObjectKeyFromObject(u)); err != nil {
+			return err
+		}
+	}
+	live, err := applyObject(ctx, w.operator(), u)
+	if err != nil {
+		return err
+	}
+	w.records[key] = record{hash: hash, uid: live.GetUID(), generation: live.GetGeneration(), labels: u.GetLabels(), version: live.GetResourceVersion()}
+	if known && w.records[key].drifted(before) {
+		ctrllog.FromContext(ctx).Info("Restored an object that was changed or deleted", "kind", key.kind, "name", key.name)
+		w.loop.options().Observer.Restored(w.loop.station.snapshot().Key(), key.kind, key.name)
+	}
+	return nil
+}

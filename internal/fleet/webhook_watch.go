@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+)
+
+// The configurations, as they are found when nothing is desired any more.
+const (
+	WebhookConfiguration = "skott-guard"
+	WebhookProbe         = "skott-guard-probe"
+)
+
+func configurationNamed(name string) *admissionv1.ValidatingWebhookConfiguration {
+	return &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name}}
+}
+
+// removals are everything of a webhook in the order to delete it.
+func removals(namespace string) []client.Object {
+	return []client.Object{
+		configurationNamed(WebhookConfiguration),
+		&appsv1.Deployment{ObjectMeta: namedIn(namespace, guardAccount)},
+		&policyv1.PodDisruptionBudget{ObjectMeta: namedIn(namespace, guardAccount)},
+		&corev1.Service{ObjectMeta: namedIn(namespace, guardAccount)},
+		&corev1.Secret{ObjectMeta: namedIn(namespace, certificateSecret)},
+		configurationNamed(WebhookProbe),
+	}
+}
+
+// certify makes the Secret hold a certificate that is valid for long enough, and returns
+// what the API server must trust.
+func (w *webhookLoop) certify(ctx context.Context, names []string) ([]byte, error) {
+	options := w.loop.options()
+	live := &corev1.Secret{}
+	err := w.operator().Get(ctx, client.ObjectKey{Namespace: options.Namespace, Name: certificateSecret}, live)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("cannot get Secret %q: %w", certificateSecret, err)
+	}
+	if err == nil && live.Type != corev1.SecretTypeTLS { // the type of a Secret cannot be changed
+		err = apierrors.NewNotFound(corev1.Resource("secrets"), live.Name)
+		if deleted := w.operator().Delete(ctx, live); client.IgnoreNotFound(deleted) != nil {
+			return nil, fmt.Errorf("cannot delete Secret %q: %w", live.Name, deleted)
+		}
+	}
+	if apierrors.IsNotFound(err) {
+		live.Data = map[string][]byte{keyAuthorities: w.bundle} // a webhook that has not seen it go serves on
+	}
+	data, err := renewed(live.Data, names, options.CertificateLife, w.bundle, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	secret := &corev1.Secret{ObjectMeta: namedIn(options.Namespace, certificateSecret), Type: corev1.SecretTypeTLS, Data: data}
+	return bundleOf(data), w.write(ctx, secret)
+}
+
+// webhookWatch follows the metadata of what makes the webhook act.
+type webhookWatch struct {
+	objects map[string]cache.SharedIndexInformer // by kind
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+}
+
+func startWebhookWatch(ctx context.Context, config *rest.Config, namespace string, wake func()) (*webhookWatch, error) {
+	c, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("cannot watch: %s", brief(err))
+	}
+	w := &webhookWatch{objects: map[string]cache.SharedIndexInformer{}}
+	ctx, w.cancel = context.WithCancel(ctx)
+	managed := func(o *metav1.ListOptions) { o.LabelSelector = skottv1.LabelManagedBy + "=" + skottv1.FieldOwner }
+	follow := func(kind string, resource informed) {
+		w.objects[kind] = startInformer(ctx, c, resource, wake, &w.running)
+	}
+	follow(kindWebhook.Kind, informed{admissionv1.SchemeGroupVersion.WithResource("validatingwebhookconfigurations"), metav1.NamespaceAll, managed})
+	follow("Deployment", informed{appsv1.SchemeGroupVersion.WithResource("deployments"), namespace, managed})
+	follow("Service", informed{corev1.SchemeGroupVersion.WithResource("services"), namespace, managed})
+	follow("Secret", informed{corev1.SchemeGroupVersion.WithResource("secrets"), namespace, func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", certificateSecret).String()
+	}})
+	return w, nil
+}
+
+func (w *webhookWatch) stop() {
+	if w != nil {
+		w.cancel()
+		w.running.Wait()
+	}
+}
+
+// suspect reports whether an object seems not to be what was written.
+func (w *webhookWatch) suspect(key objectKey, r record) bool {
+	informer := w.objects[key.kind]
+	if informer == nil || !informer.HasSynced() {
+		return false
+	}
+	for _, o := range informer.GetStore().List() {
+		if m, ok := o.(*metav1.PartialObjectMetadata); ok && m.Name == key.name {
+			return r.drifted(m)
+		}
+	}
+	return true
+}
