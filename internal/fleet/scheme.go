@@ -67,6 +67,7 @@ func newMapper() meta.RESTMapper {
 		corev1.SchemeGroupVersion.WithKind("Secret"),
 		corev1.SchemeGroupVersion.WithKind("Service"),
 		appsv1.SchemeGroupVersion.WithKind("Deployment"),
+		appsv1.SchemeGroupVersion.WithKind("ControllerRevision"),
 		policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"),
 	} {
 		m.Add(kind, meta.RESTScopeNamespace)

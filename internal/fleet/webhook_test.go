@@ -76,7 +76,7 @@ func TestCertificatesFollowEachOther(t *testing.T) {
 	if n := bytes.Count(c.bundle, []byte("BEGIN")); n > maxAuthorities+1 {
 		t.Errorf("%d authorities are trusted", n)
 	}
-	if bytes.Contains(c.data[keyAuthorities], []byte("KEY")) || len(c.data) > 6 {
+	if bytes.Contains(c.data[keyAuthorities], []byte("PRIVATE KEY")) || len(c.data) > 6 {
 		t.Error("the Secret holds the key of an authority")
 	}
 }
