@@ -86,7 +86,7 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 		p.recorder.Error(true)
 		return ctrl.Result{}, err
 	}
-	revision := digest(snapshot, managementClusters, hooks.specs)
+	revision := digest(snapshot, managementClusters, hooks)
 	if current := p.published.Load(); current == nil || current.revision != revision {
 		sortByName(snapshot.Locations)
 		next := &publication{
@@ -156,7 +156,7 @@ func (p *publisher) rulesOf(kinds []skottv1.MovementKind) *policy.Rules {
 
 // webhooks are what the ManagementClusters say of theirs.
 func (p *publisher) webhooks(ctx context.Context) (webhooks, error) {
-	out := webhooks{image: p.options.GuardImage, specs: map[string]*skottv1.Webhook{}}
+	out := webhooks{image: p.options.GuardImage, specs: map[string]*skottv1.Webhook{}, secrets: map[string]bool{}}
 	list := &skottv1.ManagementClusterList{}
 	if err := p.List(ctx, list); err != nil {
 		return out, fmt.Errorf("cannot list %T: %w", list, err)
@@ -164,6 +164,9 @@ func (p *publisher) webhooks(ctx context.Context) (webhooks, error) {
 	for i := range list.Items {
 		if spec := list.Items[i].Spec.Webhook; spec != nil {
 			out.specs[list.Items[i].Name] = spec
+		}
+		if learn := list.Items[i].Spec.Learn; learn != nil && learn.Secrets != nil {
+			out.secrets[list.Items[i].Name] = *learn.Secrets
 		}
 	}
 	return out, nil
@@ -182,7 +185,7 @@ func (o Options) actsFor(b *skottv1.DataBoundary, now time.Time) time.Duration {
 }
 
 // digest identifies the input of a policy, without what does not decide.
-func digest(s policy.Snapshot, clusters map[string]skottv1.GuardedCluster, hooks map[string]*skottv1.Webhook) string {
+func digest(s policy.Snapshot, clusters map[string]skottv1.GuardedCluster, hooks webhooks) string {
 	sum := sha256.New()
 	encoder := json.NewEncoder(sum)
 	for i := range s.Environments {
@@ -200,7 +203,7 @@ func digest(s policy.Snapshot, clusters map[string]skottv1.GuardedCluster, hooks
 	slices.Sort(locations)
 	_ = encoder.Encode(locations)
 	_ = encoder.Encode(s.Rules.Kinds())
-	_ = encoder.Encode(hooks)
+	_ = encoder.Encode([]any{hooks.specs, hooks.secrets})
 	_ = encoder.Encode(clusters) // encoding sorts the keys; nothing of this can fail to encode
 	return hex.EncodeToString(sum.Sum(nil))[:12]
 }

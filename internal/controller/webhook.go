@@ -14,6 +14,8 @@ type webhooks struct {
 	// image of the webhook that the operator deploys; "" if it was given none.
 	image string
 	specs map[string]*skottv1.Webhook // by ManagementCluster, where it says anything
+	// secrets may be read there, by ManagementCluster.
+	secrets map[string]bool
 }
 
 // of is the guard webhook of a cluster, or nil if there is to be none.
@@ -32,7 +34,7 @@ func (w *webhooks) of(c status.Cluster, rules *policy.Rules, guards []*skottv1.G
 		out.Image, out.URL, out.CABundle = "", spec.URLOf(c.Namespace, c.Name), []byte(spec.CABundle)
 	}
 	out.Configuration, out.Probe = rules.Webhooks(exempt)
-	out.Reads = rules.Reads()
+	out.Reads = rules.Reads(w.secrets[c.ManagementCluster])
 	acts, answers := policy.WebhookCanaries(guards)
 	out.Acts, out.Answers = fleet.Canary(acts), fleet.Canary(answers)
 	return out

@@ -184,14 +184,14 @@ func (r *Rules) closedResources() []string {
 }
 
 // Reads are the resources that the webhook looks into when another object names one of
-// them, but for Secrets, which are in the table too and are never read.
-func (r *Rules) Reads() []schema.GroupResource {
+// them; Secrets only if it may.
+func (r *Rules) Reads(secrets bool) []schema.GroupResource {
 	var out []schema.GroupResource
 	for _, k := range r.table.Kinds() {
 		for i := range k.Fields {
 			f := &k.Fields[i]
 			target := schema.GroupResource{Group: f.To.Group, Resource: f.To.Resource}
-			if f.Form == flow.Link && target != (schema.GroupResource{Resource: "secrets"}) && r.table.Lookup(target.Group, target.Resource) != nil && !slices.Contains(out, target) {
+			if f.Form == flow.Link && (secrets || target != schema.GroupResource{Resource: "secrets"}) && r.table.Lookup(target.Group, target.Resource) != nil && !slices.Contains(out, target) {
 				out = append(out, target)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -140,7 +141,11 @@ func TestCorpus(t *testing.T) {
 			continue // the policies protect these, and the webhook is never asked
 		}
 		t.Run(c.Title(), func(t *testing.T) {
-			got := ask(t, handlerOf(guards[c.Cluster]...), reviewOf(t, asked))
+			h := handlerOf(guards[c.Cluster]...)
+			h.Lookup = func(_ context.Context, kind *flow.Kind, namespace, name string) (map[string]any, error) {
+				return c.Lookup(kind.Group, kind.Resource, namespace, name), nil
+			}
+			got := ask(t, h, reviewOf(t, asked))
 			if got.Allowed != (len(c.Expect) == 0) {
 				t.Fatalf("allowed = %t, want codes %v; %+v", got.Allowed, c.Expect, got.Result)
 			}
@@ -201,6 +206,31 @@ func TestNamespaces(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, Path, bytes.NewReader(reviewOf(t, requestFor(t, crossing)))))
 	if w.Code != http.StatusServiceUnavailable {
 		t.Errorf("status %d: %s", w.Code, w.Body)
+	}
+}
+
+// What an object names and cannot be read, because the API server does not say, was not
+// judged; what is not there is no reference.
+func TestJoins(t *testing.T) {
+	cases, err := corpus.Cases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(cases, func(c *corpus.Case) bool { return len(c.Others) > 0 && len(c.Expect) > 0 })
+	if at < 0 {
+		t.Fatal("the corpus has no join")
+	}
+	h := handlerOf(platform(t)[cases[at].Cluster]...)
+	for _, c := range []struct {
+		err  error
+		want int
+	}{{errors.New("gone"), http.StatusServiceUnavailable}, {nil, http.StatusOK}} {
+		h.Lookup = func(context.Context, *flow.Kind, string, string) (map[string]any, error) { return nil, c.err }
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, Path, bytes.NewReader(reviewOf(t, requestFor(t, cases[at])))))
+		if w.Code != c.want {
+			t.Errorf("status %d, want %d: %s", w.Code, c.want, w.Body)
+		}
 	}
 }
 
