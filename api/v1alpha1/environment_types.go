@@ -122,6 +122,55 @@ type EnvironmentStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Violations *int32 `json:"violations,omitempty"`
+
+	// isolation is how far the Environment is apart from each other one.
+	// +optional
+	// +listType=map
+	// +listMapKey=environment
+	// +kubebuilder:validation:MaxItems=512
+	Isolation []IsolationStatus `json:"isolation,omitempty"`
+}
+
+// IsolationLevel is how far two Environments are apart, weakest first: Namespace, Node,
+// Cluster, Environment. The level below them, labels within one namespace, is no separation,
+// and Skott never takes it for one.
+//
+// +kubebuilder:validation:Enum=Namespace;Node;Cluster;Environment
+type IsolationLevel string
+
+// The levels.
+const (
+	// IsolationNamespace: namespaces of both are in one cluster.
+	IsolationNamespace IsolationLevel = "Namespace"
+	// IsolationNode: so they are, but each such namespace is bound to nodes of its own.
+	IsolationNode IsolationLevel = "Node"
+	// IsolationCluster: they have clusters of their own, but share a Management Cluster, and
+	// with it what that holds: logs, metrics, images.
+	IsolationCluster IsolationLevel = "Cluster"
+	// IsolationEnvironment: they share no cluster.
+	IsolationEnvironment IsolationLevel = "Environment"
+)
+
+// IsolationStatus is how far an Environment is apart from another one.
+type IsolationStatus struct {
+	// environment is the other one.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Environment string `json:"environment,omitempty"`
+	// level reached wherever the two meet: the weakest one.
+	// +required
+	Level IsolationLevel `json:"level,omitempty"`
+	// clusters where they meet, the first of them.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=512
+	Clusters []string `json:"clusters,omitempty"`
+	// clusterCount is in how many clusters they meet.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ClusterCount *int32 `json:"clusterCount,omitempty"`
 }
 
 // DatacenterStatus counts the members of an Environment in one datacenter.

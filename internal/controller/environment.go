@@ -63,14 +63,17 @@ const explained = 10
 
 // view reads everything that speaks of an Environment.
 func (r *environments) view(ctx context.Context, e *skottv1.Environment) (status.EnvironmentView, error) {
-	view := status.EnvironmentView{Members: r.members()}
+	view := status.EnvironmentView{Members: r.members(), Places: map[string]string{}}
 	clusters, locations, boundaries := &skottv1.ManagementClusterList{}, &skottv1.DataLocationList{}, &skottv1.DataBoundaryList{}
-	for _, list := range []client.ObjectList{clusters, locations, boundaries} {
+	environments := &skottv1.EnvironmentList{}
+	for _, list := range []client.ObjectList{clusters, locations, boundaries, environments} {
 		if err := r.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil { // none is changed
 			return view, fmt.Errorf("cannot list %T: %w", list, err)
 		}
 	}
+	view.Others = namesOf(environments.Items)
 	for i := range clusters.Items {
+		view.Places[clusters.Items[i].Name] = clusters.Items[i].EnvironmentName()
 		if mc := &clusters.Items[i]; mc.EnvironmentName() == e.Name {
 			view.ManagementClusters = append(view.ManagementClusters, *mc)
 			view.Users = append(view.Users, "ManagementCluster "+mc.Name)

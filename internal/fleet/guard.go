@@ -196,11 +196,11 @@ func (l *loop) observe(ctx context.Context) error {
 	groups := append(l.watch.groups(), l.served...)
 	slices.Sort(groups)
 	groups = slices.Compact(groups)
-	found := l.watch.environments()
+	found, ownNodes := l.watch.environments()
 	l.station.update(func(c *Cluster) {
 		c.Groups = groups
 		if found != nil {
-			c.Namespaces = found
+			c.Namespaces, c.OwnNodes = found, ownNodes
 		}
 	})
 	more, err := l.inspect(ctx)

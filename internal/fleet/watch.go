@@ -5,6 +5,7 @@ package fleet
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -121,19 +122,28 @@ func (w *watch) suspects(records map[objectKey]record) map[objectKey]bool {
 	return found
 }
 
-// environments are the Namespaces with an Environment of their own; nil until they are known.
-func (w *watch) environments() map[string]string {
+// environments are the Namespaces with an Environment of their own, and those of them whose
+// pods are bound to some nodes by the admission plugin PodNodeSelector; nil until they are
+// known.
+func (w *watch) environments() (found map[string]string, ownNodes []string) {
 	if w == nil || !w.namespaces.HasSynced() {
-		return nil
+		return nil, nil
 	}
-	found := map[string]string{}
+	found = map[string]string{}
 	for _, obj := range w.namespaces.GetStore().List() {
 		if m, ok := obj.(*metav1.PartialObjectMetadata); ok {
 			found[m.Name] = m.Labels[skottv1.LabelEnvironment]
+			if m.Annotations[nodeSelector] != "" {
+				ownNodes = append(ownNodes, m.Name)
+			}
 		}
 	}
-	return found
+	slices.Sort(ownNodes)
+	return found, ownNodes
 }
+
+// nodeSelector is the annotation that binds the pods of a Namespace to nodes.
+const nodeSelector = "scheduler.alpha.kubernetes.io/node-selector"
 
 // groups are the API groups of the CRDs in the cluster.
 func (w *watch) groups() []string {

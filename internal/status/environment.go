@@ -20,6 +20,9 @@ type EnvironmentView struct {
 	Members map[string]Member
 	// Contested addresses that it claims with others, in words.
 	Contested []string
+	// Others are all Environments by name, Places those of every ManagementCluster.
+	Others []string
+	Places map[string]string
 	// Users keep a deleted Environment: "ManagementCluster mc-1", …
 	Users []string
 }
@@ -52,6 +55,7 @@ func Environment(e *skottv1.Environment, view EnvironmentView) {
 	for _, name := range slices.Sorted(maps.Keys(sites)) {
 		e.Status.Datacenters = append(e.Status.Datacenters, *sites[name])
 	}
+	e.Status.Isolation = Isolation(e.Name, view.Others, view.Members, view.Places)
 	Set(e, skottv1.ConditionComplete, complete(management, workload, unlisted))
 	Set(e, skottv1.ConditionDatacentersCovered, covered(e, sites))
 	violations := int32(len(view.Contested))

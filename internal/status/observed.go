@@ -120,6 +120,8 @@ type Cluster struct {
 	// Ungoverned are the kinds in it that look as if they moved data and are in no table of
 	// the project, sorted.
 	Ungoverned []Ungoverned
+	// OwnNodes are those of them whose pods run on nodes of their own, sorted.
+	OwnNodes []string
 	// Groups are the API groups that the cluster serves, sorted; nil until they are known.
 	Groups []string
 }
