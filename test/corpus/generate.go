@@ -58,7 +58,7 @@ type base struct {
 	Fields map[string]map[string]any `json:"fields,omitempty"`
 	// Texts are the spelling that a field takes, by path, with HOST and OWNER in it.
 	Texts map[string]string `json:"texts,omitempty"`
-	// Never says which fields no API server takes, by path, and why.
+	// Never says which fields the CRD that tests can have does not hold, by path, and why.
 	Never map[string]string `json:"never,omitempty"`
 }
 
@@ -174,8 +174,12 @@ func (g *generator) row(k *flow.Kind, f *flow.Field) {
 		m.base = &base{}
 	}
 	path := m.fullPath()
-	if reason := m.base.Never[path]; reason != "" {
+	if reason := m.base.Never[path]; reason != "" && m.schema != nil {
 		m.gap(reason)
+		return
+	}
+	if strings.HasPrefix(path, "status.") && !k.Moves("status") {
+		m.gap("in the status, which is written through a subresource that the kind does not name")
 		return
 	}
 	if m.schema != nil {

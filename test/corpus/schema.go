@@ -200,6 +200,8 @@ func (s *Schema) accepts(text string) bool {
 		return !strings.ContainsAny(text, "/gx")
 	case "cidr":
 		return strings.Contains(text, "/") && !strings.Contains(text, "//")
+	case "uuid":
+		return len(text) == 36 && strings.Count(text, "-") == 4
 	case "byte":
 		return !strings.ContainsAny(text, ".:-") && len(text)%4 == 0
 	}
