@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -55,8 +56,12 @@ func start(ctx context.Context, env *testenv.Env, table *flow.Table, only string
 		return nil, err
 	}
 	c := &cluster{server: server, crds: map[string]map[string]*corpus.Schema{}, lives: map[string]*unstructured.Unstructured{}}
+	wanted, err := regexp.Compile(only)
+	if err != nil {
+		return nil, err
+	}
 	for _, k := range table.Kinds() {
-		if strings.Contains(k.Kind, only) {
+		if wanted.MatchString(k.Kind) || wanted.MatchString(k.Group) && only != "" {
 			c.kinds = append(c.kinds, k)
 		}
 	}

@@ -28,7 +28,7 @@ import (
 
 func main() {
 	update := flag.Bool("update", false, "write docs/corpus.md")
-	only := flag.String("kind", "", "only the kinds whose name holds this")
+	only := flag.String("kind", "", "only the kinds whose name, or group, matches this expression")
 	details := flag.Int("details", 20, "how many problems to print of each sort")
 	flag.Parse()
 	log.SetLogger(logr.Discard()) // what API servers warn of in CRDs of others
