@@ -164,7 +164,7 @@ func proved(ctx context.Context, guards []*skottv1.Guard) {
 				return fmt.Errorf("no denial of this revision: %w", err)
 			}
 			return nil
-		}).WithTimeout(time.Minute).WithPolling(50*time.Millisecond).Should(Succeed(), canary.Family)
+		}).WithTimeout(3*time.Minute).WithPolling(50*time.Millisecond).Should(Succeed(), canary.Family)
 	}
 }
 
