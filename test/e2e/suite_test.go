@@ -137,6 +137,7 @@ var _ = Describe("Skott", Ordered, ContinueOnFailure, func() {
 		It("is late at an API server that is slow or overloaded, and nowhere else", isLateInOnePlace, SpecTimeout(3*time.Minute))
 
 		It("lets a namespace claim an Environment below its cluster's, once, and no other", judgesNamespaces, SpecTimeout(time.Minute))
+		It("reads a kind that a user describes, and lists those that nobody has", learnsKindsOfUsers, SpecTimeout(2*time.Minute))
 		It("keeps customers' Clusters out of staging", keepsCustomersOut, SpecTimeout(time.Minute))
 		It("labels the cluster Secrets of Argo CD", labelsArgoCDSecrets, SpecTimeout(time.Minute))
 		It("reports what it put back, counts it, and prints no secret", reportsAndCounts, SpecTimeout(time.Minute))
