@@ -138,7 +138,7 @@ func joined(known, more *skottv1.MovementKindSpec) *skottv1.MovementKindSpec {
 }
 
 func sameField(a, b *skottv1.MovementField) bool {
-	return a.Path == b.Path && a.Form == b.Form && a.Type == b.Type && a.Const == b.Const
+	return a.Path == b.Path && a.Form == b.Form && a.Type == b.Type && a.Const == b.Const && (a.To == nil) == (b.To == nil) && (a.To == nil || *a.To == *b.To)
 }
 
 func union(a, b []string) []string {

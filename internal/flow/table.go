@@ -205,9 +205,10 @@ func (k *Kind) Delivers() bool {
 	return slices.ContainsFunc(k.Fields, func(f Field) bool { return f.End == Destination })
 }
 
-// InPolicy reports whether the compiled policies read any field of the kind.
+// InPolicy reports whether the compiled policies read any field of the kind. API servers show
+// what configures admission itself to no policy and no webhook.
 func (k *Kind) InPolicy() bool {
-	return slices.ContainsFunc(k.Fields, func(f Field) bool { return f.InPolicy() })
+	return k.Group != "admissionregistration.k8s.io" && slices.ContainsFunc(k.Fields, func(f Field) bool { return f.InPolicy() })
 }
 
 // Steps are the parsed Root.
