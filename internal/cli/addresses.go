@@ -137,18 +137,15 @@ func filter(all []known, environment, find string) []known {
 		}
 	}
 	if find != "" { // the most specific one first
-		slices.SortStableFunc(out, func(a, b known) int {
-			return cmp.Or(-cmp.Compare(number(covering[a.key]), number(covering[b.key])), -cmp.Compare(len(a.key), len(b.key)))
-		})
+		rank := func(k known) int {
+			if covering[k.key] {
+				return len(k.key)
+			}
+			return 0
+		}
+		slices.SortStableFunc(out, func(a, b known) int { return rank(b) - rank(a) })
 	}
 	return out
-}
-
-func number(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // covers are the addresses, by key, that hold an address of the text. The book is asked, and

@@ -270,7 +270,7 @@ func (x *explanation) print(w io.Writer) error {
 	fmt.Fprintf(&b, "%s:%d: %s %s, in Environment %q\n", printable(x.File), x.Line, printable(x.Kind), printable(name), x.place)
 	switch {
 	case !x.Known && len(x.Findings) == 0:
-		b.WriteString(wrap("This kind is in no table of movement kinds: nothing in it is read, and nothing is refused for an address. \"kubectl skott coverage -f\" says whether it looks as if it moved data.", "  "))
+		b.WriteString(wrap("This kind is in no table of movement kinds: it is only searched for addresses that stand out, and holds none that crosses. \"kubectl skott coverage -f\" says whether it looks as if it moved data.", "  "))
 	case len(x.References) == 0 && len(x.Findings) == 0:
 		b.WriteString(wrap("It names no address that its kind is read for.", "  "))
 	}

@@ -208,6 +208,8 @@ data:
 		{`data["folded"]`, "five.example", 33},
 		{`data["twice"]`, "six.example", 36},
 		{`data["a-very-long-name-that-is-cut-in-every-path-because-it-has-more-t..."]`, "x", 37},
+		{"spec.containers[1].args[1]", "three.example", 26}, {"spec.containers[0].env[1].value (base64)", "two.example", 22},
+		{"spec.containers[7].args", "", 17}, {"spec.containers[99999999999999999999].args", "", 17},
 		{`data["`, "", 28}, {`[*]["`, "", 11}, {"...", "", 11},
 	} {
 		if got := o.position(c.path, c.value); got != c.want {

@@ -5,6 +5,7 @@ package cli
 import (
 	"cmp"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"strings"
@@ -103,6 +104,8 @@ func (j *judge) request(o *object) *policy.Request {
 	j.place(o)
 	decodeSecret(o)
 	r.Namespace = o.namespace
+	// As it would be sent; decoded JSON can always be encoded again.
+	r.Raw, _ = json.Marshal(o.content)
 	if claim := j.claims[o.namespace]; claim != "" {
 		r.NamespaceLabels = map[string]string{skottv1.LabelEnvironment: claim}
 	}

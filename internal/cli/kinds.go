@@ -54,13 +54,33 @@ func (t table) resource(gvk schema.GroupVersionKind) string {
 	return plural.Resource
 }
 
-// clusterScoped are kinds of no table that live in no namespace, as far as rules concern
-// them.
-var clusterScoped = map[schema.GroupKind]bool{
-	{Kind: "Namespace"}: true,
-	{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}: true,
-	{Group: skottv1.GroupVersion.Group, Kind: "Guard"}:                true,
-}
+// clusterScoped are usual kinds of no table that live in no namespace. One that is missing
+// here is taken to be in the namespace of the others.
+var clusterScoped = func() map[schema.GroupKind]bool {
+	out := map[schema.GroupKind]bool{}
+	for group, kinds := range map[string][]string{
+		"":                             {"Namespace", "Node"},
+		"admissionregistration.k8s.io": {"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "MutatingWebhookConfiguration", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration"},
+		"apiextensions.k8s.io":         {"CustomResourceDefinition"},
+		"apiregistration.k8s.io":       {"APIService"},
+		"cert-manager.io":              {"ClusterIssuer"},
+		"certificates.k8s.io":          {"CertificateSigningRequest", "ClusterTrustBundle"},
+		"flowcontrol.apiserver.k8s.io": {"FlowSchema", "PriorityLevelConfiguration"},
+		"gateway.networking.k8s.io":    {"GatewayClass"},
+		"networking.k8s.io":            {"IngressClass", "IPAddress", "ServiceCIDR"},
+		"node.k8s.io":                  {"RuntimeClass"},
+		"rbac.authorization.k8s.io":    {"ClusterRole", "ClusterRoleBinding"},
+		"scheduling.k8s.io":            {"PriorityClass"},
+		"snapshot.storage.k8s.io":      {"VolumeSnapshotClass"},
+		"storage.k8s.io":               {"CSIDriver", "CSINode", "StorageClass", "VolumeAttachment", "VolumeAttributesClass"},
+		skottv1.GroupVersion.Group:     {"DataBoundary", "DataLocation", "Environment", "Guard", "ManagementCluster", "MovementKind"},
+	} {
+		for _, kind := range kinds {
+			out[schema.GroupKind{Group: group, Kind: kind}] = true
+		}
+	}
+	return out
+}()
 
 // namespaced reports whether objects of a kind live in namespaces.
 func (t table) namespaced(gvk schema.GroupVersionKind) bool {

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"strconv"
 	"strings"
 
 	yamlv3 "go.yaml.in/yaml/v3"
@@ -107,33 +108,54 @@ type step struct {
 	name    string
 	element bool // ["name"] or [*]
 	any     bool
+	index   int // of [7], else -1
 }
 
 // steps takes a path apart as flow.Reference.Path puts it together.
 func steps(path string) []step {
+	if i := strings.LastIndex(path, " ("); i >= 0 && strings.HasSuffix(path, ")") {
+		path = path[:i] // the encodings that the value stands in
+	}
 	var out []step
 	for path != "" {
 		switch {
 		case strings.HasPrefix(path, "[*]"):
-			out, path = append(out, step{element: true, any: true}), path[3:]
+			out, path = append(out, step{element: true, any: true, index: -1}), path[3:]
+		case number(path) >= 0:
+			end := strings.IndexByte(path, ']') + 1
+			out, path = append(out, step{element: true, index: number(path)}), path[end:]
 		case strings.HasPrefix(path, `["`):
 			end := strings.Index(path, `"]`)
 			if end < 0 {
 				return out
 			}
-			out, path = append(out, step{name: path[2:end], element: true}), path[end+2:]
+			out, path = append(out, step{name: path[2:end], element: true, index: -1}), path[end+2:]
 		default:
 			end := strings.IndexAny(path, ".[")
 			if end < 0 {
 				end = len(path)
 			}
 			if end > 0 {
-				out = append(out, step{name: path[:end]})
+				out = append(out, step{name: path[:end], index: -1})
 			}
 			path = strings.TrimPrefix(path[end:], ".")
 		}
 	}
 	return out
+}
+
+// number is N of a path that begins with [N], else -1.
+func number(path string) int {
+	rest, ok := strings.CutPrefix(path, "[")
+	end := strings.IndexByte(rest, ']')
+	if !ok || end < 0 {
+		return -1
+	}
+	n, err := strconv.Atoi(rest[:end])
+	if err != nil || n < 0 {
+		return -1
+	}
+	return n
 }
 
 // finder looks for the node that a path means.
@@ -165,7 +187,7 @@ func (f *finder) find(node, at *yamlv3.Node, path []step, deep int) {
 	s, rest := path[0], path[1:]
 	switch {
 	case node.Kind == yamlv3.MappingNode:
-		if s.any {
+		if s.any || s.index >= 0 {
 			return
 		}
 		for _, key := range keys(node, s) {
@@ -173,9 +195,9 @@ func (f *finder) find(node, at *yamlv3.Node, path []step, deep int) {
 			f.find(value, at, rest, deep+1)
 		}
 	case node.Kind == yamlv3.SequenceNode && s.element:
-		for _, item := range node.Content {
+		for i, item := range node.Content {
 			item = resolve(item)
-			if s.any || named(item, s.name) {
+			if s.any || s.index == i || s.index < 0 && named(item, s.name) {
 				f.find(item, item, rest, deep+1)
 			}
 		}
