@@ -130,6 +130,8 @@ func steps(path string) []step {
 				return out
 			}
 			out, path = append(out, step{name: path[2:end], element: true, index: -1}), path[end+2:]
+		case path[0] == '[':
+			return out // nothing that a path is made of
 		default:
 			end := strings.IndexAny(path, ".[")
 			if end < 0 {
