@@ -83,6 +83,7 @@ func (e *Evaluator) anywhere(r *Request, here place, there string) []Violation {
 		return nil
 	}
 	var out []Violation
+	var judged map[string]bool
 	hits := 0
 	e.find().FindDeep(r.Raw, address.JSON, func(h address.Hit) bool {
 		hits++
@@ -92,7 +93,10 @@ func (e *Evaluator) anywhere(r *Request, here place, there string) []Violation {
 			return hits < maxHits
 		}
 		path := pathAt(r.Raw, h.Offset)
-		if !speaks(path) {
+		if judged == nil {
+			judged = e.known(r)
+		}
+		if !speaks(path) || judged[h.Address] {
 			return hits < maxHits
 		}
 		v.Path, v.phrase = path, verbs[flow.Names]+" "+nouns[address.Host]
@@ -102,6 +106,16 @@ func (e *Evaluator) anywhere(r *Request, here place, there string) []Violation {
 		out = append(out, v)
 		return len(out) <= maxListed && hits < maxHits
 	})
+	return out
+}
+
+// known are the addresses of the book that fields of the table name: what they say of them
+// was judged, such as that a gateway sends people on to a host.
+func (e *Evaluator) known(r *Request) map[string]bool {
+	out := map[string]bool{}
+	for _, ref := range e.References(r) {
+		out[ref.Match] = true
+	}
 	return out
 }
 
