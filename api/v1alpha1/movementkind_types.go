@@ -62,7 +62,8 @@ type MovementField struct {
 	// +kubebuilder:validation:MaxProperties=4
 	With map[string]string `json:"with,omitempty"`
 
-	// const is put in front of the text, for Join and Alias.
+	// const is put in front of the text, for Join and Alias; for Bucket, it is the store that
+	// the bucket is in without an endpoint, such as gcs.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Const string `json:"const,omitempty"`

@@ -29,6 +29,10 @@ const (
 	ImagePattern = `^(?:[^/]*/)*[^/:@]+`
 	// GitPrefixPattern is what stands before the host of a repository.
 	GitPrefixPattern = `^(?:[^/:@]*://)?(?:[^/@]*@)*`
+	// BucketPattern is the bucket of what follows s3:// in a URL, without the region that some
+	// tools put behind it, and ObjectPattern the path in it, without a query.
+	BucketPattern = `^[^/@?#]*`
+	ObjectPattern = `/[^?#]*`
 	// GitSuffixPattern matches a segment that git writes with ".git" or without.
 	GitSuffixPattern = `[^.][.]git$`
 )
@@ -39,6 +43,8 @@ var (
 	portRegexp  = regexp.MustCompile(PortPattern)
 	userRegexp  = regexp.MustCompile(UserPattern)
 	imageRegexp = regexp.MustCompile(ImagePattern)
+	bucketName  = regexp.MustCompile(BucketPattern)
+	objectPath  = regexp.MustCompile(ObjectPattern)
 	gitPrefix   = regexp.MustCompile(GitPrefixPattern)
 	gitSuffix   = regexp.MustCompile(GitSuffixPattern)
 )
@@ -213,11 +219,11 @@ func endpointOr(endpoint, provider string) string {
 }
 
 // ObjectKey is the key of an object store URL such as s3://bucket/path, at the endpoint
-// if one is given.
+// if one is given. Longhorn writes s3://bucket@region/path.
 func ObjectKey(url, endpoint string) string {
 	url = Short(url)
 	if rest, ok := strings.CutPrefix(url, "s3://"); ok && Path(rest) != "" {
-		return Path(endpointOr(endpoint, "aws") + "/" + rest)
+		return Path(endpointOr(endpoint, "aws") + "/" + bucketName.FindString(rest) + objectPath.FindString(rest))
 	}
 	return TokenKey(FindToken(Authority(url)))
 }

@@ -38,7 +38,8 @@ type Form = skottv1.Form
 const (
 	// Text is free text, a URL or a host name: every token of it is an address.
 	Text Form = "Text"
-	// Bucket is the name of a bucket. With: endpoint, prefix, provider.
+	// Bucket is the name of a bucket. With: endpoint, prefix, provider. Const is the store
+	// that it is in without an endpoint.
 	Bucket Form = "Bucket"
 	// Object is a URL such as s3://bucket/path. With: endpoint, suffix, and what stands
 	// for the suffix when it is absent.

@@ -3,6 +3,7 @@
 package flow
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -235,7 +236,7 @@ func (w *walker) reference(text string, element map[string]any) {
 	case IP:
 		r.Key = address.IPKey(text)
 	case Bucket:
-		r.Key = address.BucketKey(w.with(0, element), provider(w.with(2, element)), text, w.with(1, element))
+		r.Key = address.BucketKey(w.with(0, element), f.provider(w.with(2, element)), text, w.with(1, element))
 	case Object:
 		r.Key = w.object3(text, element)
 	case Join:
@@ -268,9 +269,18 @@ func plural(kind string) string {
 	return kind + "s"
 }
 
-// provider is the object store that a provider's name means where no endpoint is given.
-func provider(name string) string {
-	if strings.Contains(address.Short(name), "gcp") {
+// GooglePattern matches, in lower case, what projects call the object store of Google.
+const GooglePattern = `gcp|gcs|google`
+
+var google = regexp.MustCompile(GooglePattern)
+
+// provider is the object store that a bucket is in where no endpoint is given: the constant
+// of the field, or what the name of a provider means.
+func (f *Field) provider(name string) string {
+	switch {
+	case f.Const != "":
+		return f.Const
+	case google.MatchString(address.Short(name)):
 		return "gcs"
 	}
 	return "aws"

@@ -204,10 +204,10 @@ func columns(f *flow.Field, with func(int) string) string {
 	case flow.IP:
 		return row(rowIP, celAuthority("v"), none, none)
 	case flow.Bucket:
-		return row(rowBucket, celAuthority(with(0)), "v + '/' + "+with(1), "("+with(2)+".contains('gcp') ? 'gcs' : 'aws')")
+		return row(rowBucket, celAuthority(with(0)), "v + '/' + "+with(1), celProvider(f, with(2)))
 	case flow.Object:
 		suffix := bind("w", with(1), "w == '' ? "+with(2)+" : w")
-		return "(v.matches('^s3://(?:[.]?/)*(?:[^/.]|[.][^/])') ? " + row(rowBucket, celAuthority(with(0)), "v.substring(5) + '/' + "+suffix, "'aws'") +
+		return "(v.matches('^s3://(?:[.]?/)*(?:[^/.]|[.][^/])') ? " + row(rowBucket, celAuthority(with(0)), bind("o", "v.substring(5)", "o.find("+quote(address.BucketPattern)+") + o.find("+quote(address.ObjectPattern)+")")+" + '/' + "+suffix, "'aws'") +
 			" : " + row(rowToken, celAuthority("v"), suffix, none) + ")"
 	case flow.Image:
 		name := bind("i", "v.find("+quote(address.ImagePattern)+")", "i == '' ? '' : !i.contains('/') || !i.split('/')[0].matches('[.:]') ? 'docker.io/' + i : i.replace(':443/', '/', 1)")
@@ -224,6 +224,14 @@ func columns(f *flow.Field, with func(int) string) string {
 		return row(rowPath, none, celJoin(f, with), none)
 	}
 	return row(rowToken, "v", none, none)
+}
+
+// celProvider is flow's provider of the string v.
+func celProvider(f *flow.Field, v string) string {
+	if f.Const != "" {
+		return quote(f.Const)
+	}
+	return "(" + v + ".matches(" + quote(flow.GooglePattern) + ") ? 'gcs' : 'aws')"
 }
 
 // celJoin is Const, With[0], v and With[1], or nothing if one that is named is missing.
@@ -266,11 +274,7 @@ func exactRows(k *flow.Kind, f *flow.Field) string {
 		}
 		return short + ".map(v, " + head + columns(f, with) + ").join('\\n')"
 	}}
-	expr := w.field(k, f)
-	if f.CreateOnly {
-		expr = "(request.operation == 'CREATE' ? " + expr + " : '')"
-	}
-	return expr
+	return onCreate(f, w.field(k, f))
 }
 
 // textRows are the rows of a field of free text: its tokens whose host somebody owns.
@@ -279,7 +283,15 @@ func textRows(k *flow.Kind, f *flow.Field) string {
 		return stringOf(value) + ".map(v, v.lowerAscii().findAll(" + quote(address.TokenPattern) + ").filter(t, [t.find(" + quote(address.HeadPattern) + ")].exists(h, " + celOwnedToken + "))" +
 			".map(v, " + path + " + " + quote(meta(f)) + " + " + columns(f, nil) + ").join('\\n')).join('\\n')"
 	}}
-	return w.field(k, f)
+	return onCreate(f, w.field(k, f))
+}
+
+// onCreate is the rows of a field, if it is read for this request.
+func onCreate(f *flow.Field, rows string) string {
+	if f.CreateOnly {
+		return "(request.operation == 'CREATE' ? " + rows + " : '')"
+	}
+	return rows
 }
 
 // textOf is the free text of a field, line by line; sizeOf counts its characters. They are
