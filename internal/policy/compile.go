@@ -148,7 +148,7 @@ func celMayName(k *flow.Kind) string {
 	named = bind("t", "["+strings.Join(texts, ", ")+"].join('\\n').lowerAscii()",
 		fmt.Sprintf("size(t) * size(params.spec.suffixLabels) > %d || %s", maxWide/4, named))
 	return strings.ReplaceAll(fmt.Sprintf("%s || %s > %d || %s > %d || %s", canaryRules[0].when,
-		strings.TrimSuffix(boundedExpr(k), " <= "+strconv.Itoa(maxItems)), maxItems, strings.Join(sums, " + "), maxText/4, named), celRoot, "dyn(object)")
+		strings.Join(counts(k), " + "), maxItems, strings.Join(sums, " + "), maxText/4, named), celRoot, "dyn(object)")
 }
 
 // celEnding is ending.
@@ -179,8 +179,13 @@ func (c *compiler) variables() []admissionv1.Variable {
 		c.add("rootPath", rootPath)
 	}
 	c.add("ending", celEnding())
-	c.add("bounded", c.byRows(func(_ string, k *flow.Kind) string { return boundedExpr(k) }, "false"))
-	c.add("long", c.byRows(func(_ string, k *flow.Kind) string { return longExpr(k) }, "false"))
+	c.add("bounded", c.byRows(func(rows string, k *flow.Kind) string { return c.atMost("count_"+rows, counts(k), maxItems) }, "false"))
+	c.add("long", c.byRows(func(rows string, k *flow.Kind) string {
+		if within := c.atMost("length_"+rows, lengths(k), maxExact); within != "true" {
+			return "variables.bounded && !(" + within + ")"
+		}
+		return "false"
+	}, "false"))
 	exact := c.perField("exact", isExact, exactRows, "[%s].filter(x, x != '').join('\\n')")
 	refs := exact
 	if size := c.perField("size", isText, sizeOf, "[%s].sum()"); size != "" {
@@ -315,33 +320,53 @@ func isDestination(f *flow.Field) bool { return f.End == flow.Destination }
 // identifier is a name that can stand in a variable.
 func identifier(s string) string { return strings.NewReplacer("-", "_", ".", "_").Replace(s) }
 
-// boundedExpr is true when the object holds no more elements than a policy may walk.
-func boundedExpr(k *flow.Kind) string {
-	var counts []string
+// counts are the expressions that count the elements a policy walks in an object.
+func counts(k *flow.Kind) []string {
+	var out []string
 	for i := range k.Fields {
-		if n := countOf(&k.Fields[i]); n != "" && !slices.Contains(counts, n) {
-			counts = append(counts, n)
+		if n := countOf(&k.Fields[i]); n != "" && !slices.Contains(out, n) {
+			out = append(out, n)
 		}
 	}
-	if len(counts) == 0 {
-		return "true"
-	}
-	return strings.Join(counts, " + ") + " <= " + strconv.Itoa(maxItems)
+	return out
 }
 
-// longExpr is true when the texts of lists, without free text, hold more characters than a
-// policy may read. Other fields hold one text each.
-func longExpr(k *flow.Kind) string {
-	var sizes []string
+// lengths are those that count the characters of lists and maps, without free text. Other
+// fields hold one text each.
+func lengths(k *flow.Kind) []string {
+	var out []string
 	for i := range k.Fields {
 		if f := &k.Fields[i]; isExact(f) && walks(f.Steps()) >= 0 {
-			sizes = append(sizes, lengthOf(k, f))
+			out = append(out, lengthOf(k, f))
 		}
 	}
-	if len(sizes) == 0 {
-		return "false"
+	return out
+}
+
+// maxSum is the length of a sum that stands in the expression that asks for it.
+const maxSum = 2 << 10
+
+// atMost is true when the terms together come to no more than most. Where they are many, they
+// stand in variables of their own.
+func (c *compiler) atMost(name string, terms []string, most int) string {
+	if len(terms) == 0 {
+		return "true"
 	}
-	return "variables.bounded && " + strings.Join(sizes, " + ") + " > " + strconv.Itoa(maxExact)
+	if sum := strings.Join(terms, " + "); len(sum) <= maxSum {
+		return sum + " <= " + strconv.Itoa(most)
+	}
+	var parts []string
+	for len(terms) > 0 {
+		n, size := 1, len(terms[0])
+		for n < len(terms) && size+len(terms[n]) <= maxSum {
+			size += len(terms[n])
+			n++
+		}
+		part := fmt.Sprintf("%s_%d", name, len(parts))
+		c.add(part, strings.Join(terms[:n], " + "))
+		parts, terms = append(parts, "variables."+part), terms[n:]
+	}
+	return strings.Join(parts, " + ") + " <= " + strconv.Itoa(most)
 }
 
 // there adds the place that the object delivers to: the owner of its destination, or here.
