@@ -59,7 +59,6 @@ type reading struct {
 type via struct {
 	path, name string
 	direction  flow.Direction
-	end        flow.End
 }
 
 // object reads what an object of a kind says.
@@ -236,7 +235,7 @@ func (r *reading) link(ref *flow.Reference, namespace string, depth int) {
 	}
 	before := r.via
 	if r.via == nil {
-		r.via = &via{path: r.outer + ref.Path(), name: ref.Text, direction: ref.Field.Direction, end: ref.Field.End}
+		r.via = &via{path: r.outer + ref.Path(), name: ref.Text, direction: ref.Field.Direction}
 	}
 	outer := r.outer
 	r.outer = ""
@@ -275,9 +274,6 @@ func (r *reading) judge(out []Violation, ref *flow.Reference, key string) []Viol
 		finding.passive = false
 		if r.via.direction != flow.Names {
 			finding.direction = r.via.direction
-		}
-		if r.via.end != "" {
-			finding.end = r.via.end
 		}
 	}
 	v, ok := r.e.crosses(finding, r.here, r.there)
