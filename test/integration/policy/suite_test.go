@@ -227,14 +227,9 @@ func namespaceOf(object map[string]any) string {
 	return namespace
 }
 
-// evaluate decides the same request without an API server. Unless the case is about more, it
-// reads what the policies read.
+// evaluate decides the same request without an API server.
 func evaluate(guard *skottv1.Guard, c *corpus.Case) policy.Decision {
-	e := policy.NewEvaluator(guard)
-	if c.OnlyEvaluate == "" {
-		e = e.OfPolicies()
-	}
-	return e.Evaluate(requestOf(c))
+	return policy.NewEvaluator(guard).Evaluate(requestOf(c))
 }
 
 var codePattern = regexp.MustCompile(`SKOTT-D[0-9]{3}`)
