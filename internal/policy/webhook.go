@@ -67,11 +67,6 @@ func Essential(group, resource string) bool {
 	return slices.Contains(essentialGroups, group) || slices.Contains(essentialResources, qualified(group, resource))
 }
 
-// Concerns reports whether a decision over a resource can be anything but to allow it.
-func (e *Evaluator) Concerns(group, resource string) bool {
-	return e.table.Lookup(group, resource) != nil || group == "" && resource == "namespaces"
-}
-
 // closed reports whether objects of a kind are refused while the webhook does not answer:
 // the policies do not read all that they say.
 func closed(k *flow.Kind) bool {

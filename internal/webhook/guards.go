@@ -130,16 +130,18 @@ func verdictsOf(guards []*skottv1.Guard) *verdicts {
 			}
 		}
 		if len(parts) > 0 {
-			v.actions = append(v.actions, actionVerdict{action, policy.NewEvaluator(parts...)})
+			e := policy.NewEvaluator(parts...)
+			e.Prepare()
+			v.actions = append(v.actions, actionVerdict{action, e})
 			v.revision = cmp.Or(v.revision, parts[0].Spec.Revision)
 		}
 	}
 	return v
 }
 
-// concerns reports whether a request can matter, so that its objects have to be decoded.
-func (v *verdicts) concerns(r *request) bool {
-	return slices.ContainsFunc(v.actions, func(a actionVerdict) bool { return a.evaluator.Concerns(r.Resource.Group, r.Resource.Resource) })
+// clean reports that no Guard can refuse a request, from the bytes of its object alone.
+func (v *verdicts) clean(r *policy.Request) bool {
+	return !slices.ContainsFunc(v.actions, func(a actionVerdict) bool { return !a.evaluator.Clean(r) })
 }
 
 // table of movement kinds, the same for every action.

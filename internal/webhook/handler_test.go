@@ -91,6 +91,16 @@ func requestFor(t testing.TB, c *corpus.Case) *admissionv1.AdmissionRequest {
 	return r
 }
 
+// decisionOf is what Evaluate is asked, of the same request.
+func decisionOf(c *corpus.Case, r *admissionv1.AdmissionRequest) *policy.Request {
+	out := &policy.Request{
+		Operation: string(r.Operation), Group: r.Resource.Group, Resource: r.Resource.Resource, Subresource: r.SubResource,
+		Namespace: r.Namespace, User: r.UserInfo.Username, Object: c.Object, OldObject: c.OldObject, Raw: r.Object.Raw, Lookup: c.Lookup,
+	}
+	out.NamespaceLabels, _ = labelsOf(context.Background(), r.Namespace)
+	return out
+}
+
 func marshal(t testing.TB, v any) []byte {
 	t.Helper()
 	content, err := json.Marshal(v)
@@ -146,11 +156,15 @@ func TestCorpus(t *testing.T) {
 				return c.Lookup(kind.Group, kind.Resource, namespace, name), nil
 			}
 			got := ask(t, h, reviewOf(t, asked))
-			if got.Allowed != (len(c.Expect) == 0) {
-				t.Fatalf("allowed = %t, want codes %v; %+v", got.Allowed, c.Expect, got.Result)
+			want := policy.NewEvaluator(guards[c.Cluster]...).Evaluate(decisionOf(c, asked))
+			if got.Allowed != want.Allowed || got.Allowed && len(c.Expect) > 0 {
+				t.Fatalf("allowed = %t, want %t with codes %v; %+v", got.Allowed, want.Allowed, c.Expect, got.Result)
 			}
 			if got.Allowed {
 				return
+			}
+			if got.Result.Message != want.Message {
+				t.Errorf("message %q, want %q", got.Result.Message, want.Message)
 			}
 			denied++
 			if got.Result.Code != http.StatusForbidden || got.Result.Reason != metav1.StatusReasonForbidden {
@@ -250,7 +264,7 @@ func TestOddBodies(t *testing.T) {
 	h := handlerOf(platform(t)["staging"]...)
 	fine := requestFor(t, crossing)
 	broken := *fine
-	broken.Object.Raw = []byte(`[1]`)
+	broken.Object.Raw = []byte(`["db.prod.example"]`)
 	for name, c := range map[string]struct {
 		body io.Reader
 		want int

@@ -28,6 +28,7 @@ type Env struct {
 
 	mu        sync.Mutex
 	operators []*Operator
+	guards    []*Guard
 	servers   map[string]*Server // nil while a server is being started
 }
 
@@ -150,6 +151,9 @@ func (e *Env) Stop() error {
 	var errs []error
 	for _, o := range e.operators {
 		errs = append(errs, o.Stop())
+	}
+	for _, g := range e.guards {
+		errs = append(errs, g.Stop())
 	}
 	for _, s := range e.servers {
 		if s == nil {

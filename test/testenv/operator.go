@@ -53,16 +53,11 @@ func (e *Env) InstallOperator(ctx context.Context, hub *Server) ([]byte, error) 
 // StartOperator builds the operator from the working tree and runs one replica of it with
 // the given kubeconfig. name tells replicas apart.
 func (e *Env) StartOperator(ctx context.Context, name string, kubeconfig []byte, flags ...string) (*Operator, error) {
-	root, err := Root()
+	binary, err := e.buildManager(ctx)
 	if err != nil {
 		return nil, err
 	}
-	binary, file := filepath.Join(e.dir, "manager"), filepath.Join(e.dir, name+".kubeconfig")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/manager")
-	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("cannot build the operator: %w: %s", err, output)
-	}
+	file := filepath.Join(e.dir, name+".kubeconfig")
 	if err := os.WriteFile(file, kubeconfig, 0o600); err != nil {
 		return nil, err
 	}
@@ -81,6 +76,21 @@ func (e *Env) StartOperator(ctx context.Context, name string, kubeconfig []byte,
 	e.operators = append(e.operators, o)
 	e.mu.Unlock()
 	return o, o.Start(ctx)
+}
+
+// buildManager builds the manager from the working tree and returns where it is.
+func (e *Env) buildManager(ctx context.Context) (string, error) {
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(e.dir, "manager")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/manager")
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot build the manager: %w: %s", err, output)
+	}
+	return binary, nil
 }
 
 // Start runs a stopped operator again, and waits until it is ready.
