@@ -184,7 +184,11 @@ func (w *webhookLoop) publish(ctx context.Context, d Desired) error {
 	if err != nil {
 		return err
 	}
-	if live != nil {
+	// One that was there is put back, whether the webhook answers or not: to delete it must not
+	// open what its absence would close.
+	_, wrote := w.records[objectKey{kindWebhook.Kind, hook.Configuration.Name}]
+	decides := live != nil || wrote
+	if decides {
 		objects = append(objects, hook.at(hook.Configuration, namespace, bundle))
 	}
 	for _, o := range objects {
@@ -193,7 +197,7 @@ func (w *webhookLoop) publish(ctx context.Context, d Desired) error {
 		}
 	}
 	w.bundle = bundle
-	if live != nil {
+	if decides {
 		return nil
 	}
 	if err := w.ask(ctx, hook.Answers, 0); errors.Is(err, errAdmitted) {

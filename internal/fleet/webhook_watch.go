@@ -60,6 +60,8 @@ func (w *webhookLoop) certify(ctx context.Context, names []string) ([]byte, erro
 			return nil, fmt.Errorf("cannot delete Secret %q: %w", live.Name, deleted)
 		}
 	}
+	_, wrote := w.records[objectKey{"Secret", certificateSecret}]
+	lost := wrote && apierrors.IsNotFound(err)
 	if apierrors.IsNotFound(err) {
 		live.Data = map[string][]byte{keyAuthorities: w.bundle} // a webhook that has not seen it go serves on
 	}
@@ -68,7 +70,13 @@ func (w *webhookLoop) certify(ctx context.Context, names []string) ([]byte, erro
 		return nil, err
 	}
 	secret := &corev1.Secret{ObjectMeta: namedIn(options.Namespace, certificateSecret), Type: corev1.SecretTypeTLS, Data: data}
-	return bundleOf(data), w.write(ctx, secret)
+	if err := w.write(ctx, secret); err != nil {
+		return nil, err
+	}
+	if lost {
+		options.Observer.Restored(w.loop.station.snapshot().Key(), "Secret", certificateSecret)
+	}
+	return bundleOf(data), nil
 }
 
 // webhookWatch follows the metadata of what makes the webhook act.

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook_test
+
+import (
+	"context"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/policy"
+)
+
+// Nothing here runs pods: that the operator gives a cluster all that runs the webhook, and
+// does not let it decide, is what can be seen of it.
+var _ = Describe("An operator with an image of the guard webhook", Ordered, func() {
+	const image = "registry.example/skott@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+	var ops, there client.Client
+	all := func() []client.Object {
+		guard := metav1.ObjectMeta{Namespace: namespace, Name: "skott-guard"}
+		return []client.Object{
+			&appsv1.Deployment{ObjectMeta: guard}, &corev1.Service{ObjectMeta: guard}, &policyv1.PodDisruptionBudget{ObjectMeta: guard},
+			&corev1.ServiceAccount{ObjectMeta: guard}, &corev1.Secret{ObjectMeta: named(namespace, "skott-guard-tls")},
+			&admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: policy.WebhookProbe}},
+		}
+	}
+	said := func(ctx context.Context) metav1.Condition {
+		mc := &skottv1.ManagementCluster{}
+		if err := ops.Get(ctx, client.ObjectKey{Name: "mc"}, mc); err != nil {
+			return metav1.Condition{Message: err.Error()}
+		}
+		if c := meta.FindStatusCondition(mc.Status.Conditions, skottv1.ConditionWebhookActs); c != nil {
+			return *c
+		}
+		return metav1.Condition{}
+	}
+
+	BeforeAll(func(ctx SpecContext) {
+		ops, there = clientOf(hub.Config()), clientOf(deployed.Config())
+		kubeconfig, err := env.InstallOperator(ctx, hub)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(ops.Create(ctx, &corev1.Secret{ObjectMeta: named(namespace, "mc"), Data: map[string][]byte{"value": deployed.Kubeconfig()}})).To(Succeed())
+		Expect(ops.Create(ctx, &skottv1.Environment{ObjectMeta: metav1.ObjectMeta{Name: "staging"}, Spec: skottv1.EnvironmentSpec{Stage: skottv1.StageStaging}})).To(Succeed())
+		Expect(ops.Create(ctx, &skottv1.ManagementCluster{ObjectMeta: metav1.ObjectMeta{Name: "mc"}, Spec: skottv1.ManagementClusterSpec{
+			EnvironmentRef: &skottv1.EnvironmentReference{Name: "staging"}, Datacenter: "sto2", Role: skottv1.RoleManagement,
+			Connection: skottv1.Connection{KubeconfigSecretRef: &skottv1.KubeconfigSecretReference{
+				SecretReference: skottv1.SecretReference{Namespace: namespace, Name: "mc"}}},
+		}})).To(Succeed())
+		operator, err := env.StartOperator(ctx, "operator", kubeconfig, "--canary-interval=2s", "--probe-interval=1s", "--guard-image="+image)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(operator.Stop)
+	}, NodeTimeout(4*time.Minute))
+
+	It("deploys it, says that it does not act, and lets it decide nothing", func(ctx SpecContext) {
+		Eventually(func() metav1.Condition { return said(ctx) }).WithTimeout(2 * time.Minute).WithPolling(200 * time.Millisecond).
+			Should(And(HaveField("Reason", skottv1.ReasonWebhookAway), HaveField("Status", metav1.ConditionFalse)))
+		AddReportEntry("what the ManagementCluster says", said(ctx).Message)
+		Eventually(func(g Gomega) {
+			for _, o := range all() {
+				g.Expect(there.Get(ctx, client.ObjectKeyFromObject(o), o)).To(Succeed(), "%T", o)
+			}
+		}).WithTimeout(30 * time.Second).Should(Succeed())
+		deployment := &appsv1.Deployment{}
+		Expect(there.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "skott-guard"}, deployment)).To(Succeed())
+		Expect(deployment.Spec.Template.Spec.Containers[0].Image).To(Equal(image))
+		Consistently(func() bool {
+			return apierrors.IsNotFound(there.Get(ctx, client.ObjectKeyFromObject(configuration()), configuration()))
+		}).WithTimeout(5 * time.Second).Should(BeTrue())
+		Expect(there.Create(ctx, secret("default", "s", innocent))).To(Succeed())
+	}, SpecTimeout(3*time.Minute))
+
+	It("puts it back", func(ctx SpecContext) {
+		Expect(there.Delete(ctx, &appsv1.Deployment{ObjectMeta: named(namespace, "skott-guard")})).To(Succeed())
+		service := &corev1.Service{}
+		Expect(there.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "skott-guard"}, service)).To(Succeed())
+		service.Spec.Selector["somebody"] = "else"
+		Expect(there.Update(ctx, service)).To(Succeed())
+		Eventually(func(g Gomega) {
+			g.Expect(there.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "skott-guard"}, &appsv1.Deployment{})).To(Succeed())
+			g.Expect(there.Get(ctx, client.ObjectKeyFromObject(service), service)).To(Succeed())
+			g.Expect(service.Spec.Selector).To(HaveLen(1))
+		}).WithTimeout(30 * time.Second).Should(Succeed())
+	}, SpecTimeout(time.Minute))
+
+	It("takes it away when it is turned off", func(ctx SpecContext) {
+		mc := &skottv1.ManagementCluster{ObjectMeta: metav1.ObjectMeta{Name: "mc"}}
+		Expect(ops.Patch(ctx, mc, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"webhook":{"mode":"Off"}}}`)))).To(Succeed())
+		Eventually(func(g Gomega) {
+			for _, o := range all() {
+				g.Expect(apierrors.IsNotFound(there.Get(ctx, client.ObjectKeyFromObject(o), o))).To(BeTrue(), "%T", o)
+			}
+			g.Expect(said(ctx)).To(HaveField("Reason", skottv1.ReasonWebhookOff))
+		}).WithTimeout(time.Minute).Should(Succeed())
+	}, SpecTimeout(2*time.Minute))
+})
