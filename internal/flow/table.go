@@ -182,6 +182,9 @@ type Kind struct {
 	Fields []Field
 	// PodSpecs are the paths of the pod specs in it.
 	PodSpecs []string
+	// Channel is the subresource through which alone requests of the kind come, if they store
+	// no object.
+	Channel string
 	// Hidden says what objects of the kind do not show.
 	Hidden string
 
@@ -198,6 +201,9 @@ func (k *Kind) Version() string {
 
 // Moves reports whether a write through a subresource ("" for none) can move data.
 func (k *Kind) Moves(subresource string) bool {
+	if k.Channel != "" {
+		return subresource == k.Channel
+	}
 	return subresource == "" || slices.Contains(k.Subresources, subresource)
 }
 

@@ -53,8 +53,10 @@ func resource(group string, operations []admissionv1.OperationType, resources ..
 }
 
 var (
-	writes  = []admissionv1.OperationType{admissionv1.Create, admissionv1.Update}
-	changes = []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete}
+	writes = []admissionv1.OperationType{admissionv1.Create, admissionv1.Update}
+	// requests store no object.
+	requests = []admissionv1.OperationType{admissionv1.Create, admissionv1.Connect}
+	changes  = []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete}
 )
 
 func guardResources() []admissionv1.NamedRuleWithOperations {
@@ -116,6 +118,12 @@ func addMovement(p *admissionv1.ValidatingAdmissionPolicy, family flow.Family, k
 		}
 		p.Spec.MatchConstraints.ResourceRules = append(p.Spec.MatchConstraints.ResourceRules, resource(k.Group, writes, resources...))
 	}
+	for _, k := range flow.Channels() {
+		if k.Family == family {
+			c.kinds = append(c.kinds, k)
+			p.Spec.MatchConstraints.ResourceRules = append(p.Spec.MatchConstraints.ResourceRules, resource(k.Group, requests, k.Resource+"/"+k.Channel))
+		}
+	}
 	if !family.Everywhere() {
 		c.kinds = append(c.kinds, canaryKind)
 		p.Spec.MatchConstraints.ResourceRules = append(p.Spec.MatchConstraints.ResourceRules, canaryResource(family))
@@ -156,7 +164,7 @@ func celEnding() string {
 	for i, field := range contents {
 		same[i] = fmt.Sprintf("object[?%s] == oldObject[?%s]", quote(field), quote(field))
 	}
-	return "has(object.metadata.deletionTimestamp) && oldObject != null && " + strings.Join(same, " && ")
+	return "has(object.metadata) && has(object.metadata.deletionTimestamp) && oldObject != null && " + strings.Join(same, " && ")
 }
 
 // compiler turns the kinds of one family into the variables of its policy.
@@ -277,6 +285,12 @@ func (c *compiler) roots() (root, path string) {
 	if root == "object" {
 		path = ""
 	}
+	for _, k := range c.kinds {
+		if k.Channel != "" && root != "object" { // a pod has a root, what is run in it has none
+			is := when(k) + " && variables.subresource == " + quote(k.Channel)
+			root, path = is+" ? object : "+root, is+" ? '' : "+path
+		}
+	}
 	return root, path
 }
 
@@ -301,7 +315,9 @@ func (c *compiler) byRows(build func(rows string, k *flow.Kind) string, otherwis
 			continue
 		}
 		subresource := "variables.subresource == ''"
-		if subs := g.kinds[0].Subresources; len(subs) > 0 {
+		if channel := g.kinds[0].Channel; channel != "" {
+			subresource = "variables.subresource == " + quote(channel)
+		} else if subs := g.kinds[0].Subresources; len(subs) > 0 {
 			subresource = "variables.subresource in " + quotes(append([]string{""}, subs...))
 		}
 		out = when(g.kinds...) + " && " + subresource + " ? " + paren(g.expr) + " : " + out

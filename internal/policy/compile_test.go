@@ -85,6 +85,7 @@ func TestPoliciesMatchTheTable(t *testing.T) {
 	}
 	want := map[string]string{
 		"skott-cluster cluster.x-k8s.io/clusters/*": "*", "skott-cluster /namespaces": "*", "skott-cluster /namespaces/*": "*",
+		"skott-workload /pods/exec": "*", "skott-delivery /serviceaccounts/token": "*",
 		"skott-guard skott.dev/guards": "*", "skott-guard skott.dev/guards/*": "*",
 		"skott-guard apiextensions.k8s.io/customresourcedefinitions": "*", "skott-guard apiextensions.k8s.io/customresourcedefinitions/*": "*",
 	}

@@ -111,6 +111,9 @@ func (e *Evaluator) kind(r *Request) *flow.Kind {
 			return canaryKind
 		}
 	}
+	if k := flow.Channel(r.Group, r.Resource, r.Subresource); k != nil {
+		return k
+	}
 	return e.table.Lookup(r.Group, r.Resource)
 }
 

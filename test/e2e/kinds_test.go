@@ -80,7 +80,7 @@ func learnsKindsOfUsers(ctx SpecContext) {
 	definition := parse(shippers)
 	Expect(shop.Client().Create(ctx, definition)).To(Succeed())
 	listed := "Shipper.ship.example [spec.bucket spec.endpoint] [platform/shop]"
-	Eventually(ungoverned(ctx)).WithContext(ctx).WithTimeout(30*time.Second).Should(ContainElement(listed))
+	Eventually(ungoverned(ctx)).WithContext(ctx).WithTimeout(30 * time.Second).Should(ContainElement(listed))
 	eventually(ctx, shop, shipper("prod-backups"), Succeed())
 
 	By("refusing what no reader could use")
@@ -101,12 +101,12 @@ func learnsKindsOfUsers(ctx SpecContext) {
 	becomes(ctx, kind, have(skottv1.ConditionReady, metav1.ConditionTrue, skottv1.ReasonMovementKindInUse))
 	eventually(ctx, shop, shipper("prod-backups"), refuses("D102", `spec.bucket reads from bucket "s3.sto2.example/prod-backups"`, `Environment "staging"`))
 	Expect(try(ctx, shop, shipper("stage-backups"))).To(Succeed())
-	Eventually(ungoverned(ctx)).WithContext(ctx).WithTimeout(30*time.Second).ShouldNot(ContainElement(listed))
+	Eventually(ungoverned(ctx)).WithContext(ctx).WithTimeout(30 * time.Second).ShouldNot(ContainElement(listed))
 
 	By("taking the kind away, and giving it back in another version")
 	Expect(shop.Client().Delete(ctx, definition)).To(Succeed())
 	again := parse(shippers)
-	Eventually(func() error { return shop.Client().Create(ctx, again.DeepCopy()) }).WithContext(ctx).WithTimeout(30*time.Second).Should(Succeed())
+	Eventually(func() error { return shop.Client().Create(ctx, again.DeepCopy()) }).WithContext(ctx).WithTimeout(30 * time.Second).Should(Succeed())
 	eventually(ctx, shop, shipper("prod-backups"), refuses("D102"))
 
 	By("forgetting it")
