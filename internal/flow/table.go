@@ -4,6 +4,7 @@ package flow
 
 import (
 	"slices"
+	"strings"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/address"
@@ -213,9 +214,10 @@ func (k *Kind) Delivers() bool {
 }
 
 // InPolicy reports whether the compiled policies read any field of the kind. API servers show
-// what configures admission itself to no policy and no webhook.
+// policies and their bindings to no policy; configurations of webhooks they do.
 func (k *Kind) InPolicy() bool {
-	return k.Group != "admissionregistration.k8s.io" && slices.ContainsFunc(k.Fields, func(f Field) bool { return f.InPolicy() })
+	hidden := k.Group == "admissionregistration.k8s.io" && strings.Contains(k.Resource, "admissionpolic")
+	return !hidden && slices.ContainsFunc(k.Fields, func(f Field) bool { return f.InPolicy() })
 }
 
 // Steps are the parsed Root.

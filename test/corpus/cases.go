@@ -256,7 +256,7 @@ func (m *maker) addWant(variant, cluster string, p *plan, want policy.Code) {
 	if want != "" {
 		c.Expect = []policy.Code{want}
 	}
-	if p.unseen {
+	if p.unseen || !m.kind.InPolicy() {
 		c.OnlyEvaluate = "the policies do not read " + m.field.Path
 	}
 	c.Object = m.object(p)
