@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -449,5 +450,39 @@ func BenchmarkHandler(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(b.Context(), http.MethodPost, Path, bytes.NewReader(body)))
+	}
+}
+
+// BenchmarkRebuild is what a changed Guard of 10,000 addresses takes before it decides, once
+// it was read.
+func BenchmarkRebuild(b *testing.B) {
+	guard := platform(b)["staging"][0].DeepCopy()
+	for i := range 10_000 {
+		host := fmt.Sprintf("h%d.production.example", i)
+		guard.Spec.Addresses[host], guard.Spec.Hosts[host] = "production", ""
+	}
+	guards := NewGuards()
+	guards.Synced()
+	b.ReportAllocs()
+	for b.Loop() {
+		guards.Set(guard)
+	}
+}
+
+// BenchmarkInnocent is the usual request: a large object that names nothing of the book.
+func BenchmarkInnocent(b *testing.B) {
+	h := handlerOf(platform(b)["staging"]...)
+	for _, size := range []int{1 << 10, 100 << 10} {
+		c := *crossing
+		c.Object = map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "c", "namespace": "default"},
+			"data": map[string]any{"text": strings.Repeat("Some ordinary prose. ", size/21)}}
+		body := reviewOf(b, requestFor(b, &c))
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(b.Context(), http.MethodPost, Path, bytes.NewReader(body)))
+			}
+		})
 	}
 }
