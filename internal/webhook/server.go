@@ -88,7 +88,7 @@ func Run(ctx context.Context, options Options) error {
 		if err != nil {
 			return err
 		}
-		defer one.Close() //nolint:errcheck // the process ends
+		defer one.Close()
 		servers = append(servers, one)
 	}
 	go func() {

@@ -75,7 +75,7 @@ func TestCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer one.Close() //nolint:errcheck // the test ends
+	defer one.Close()
 	clientOf := func(pool *x509.CertPool) *http.Client {
 		return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}}
 	}

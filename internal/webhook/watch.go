@@ -10,7 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -165,7 +165,7 @@ func (w *watcher) labels(ctx context.Context, name string) (map[string]string, e
 // lookup finds an object that another one names, in the first version of its kind that the
 // cluster serves. One that is not there, or may not be read, is none.
 func (w *watcher) lookup(ctx context.Context, kind *flow.Kind, namespace, name string) (map[string]any, error) {
-	if name == "" || kind.Namespaced && namespace == "" || len(path.IsValidPathSegmentName(name))+len(path.IsValidPathSegmentName(namespace)) > 0 {
+	if name == "" || kind.Namespaced && namespace == "" || len(content.IsPathSegmentName(name))+len(content.IsPathSegmentName(namespace)) > 0 {
 		return nil, nil // nothing can have that name
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
