@@ -165,7 +165,10 @@ func TestWalk(t *testing.T) {
 		"Fallback": {
 			reason: "the name of the entry stands for the name of the server", group: "postgresql.cnpg.io", resource: "clusters",
 			object: `{"spec":{"externalClusters":[{"name":"old","barmanObjectStore":{"destinationPath":"s3://b/x","endpointURL":"https://s3.example"}}]}}`,
-			want:   []string{`spec.externalClusters["old"].barmanObjectStore.destinationPath: s3.example/b/x/old`},
+			want: []string{
+				`spec.externalClusters["old"].barmanObjectStore.destinationPath: s3.example/b/x/old`,
+				`spec.externalClusters["old"].barmanObjectStore.endpointURL: https://s3.example`,
+			},
 		},
 		"Lines": {
 			reason: "a name breaks no line of a message", group: "", resource: "configmaps",
