@@ -201,10 +201,16 @@ func providerHost(host, port string) string {
 	return host + port
 }
 
-// BucketKey is the key of a bucket from the fields it is usually spread over. An empty
-// endpoint means that of the provider, "aws" or "gcs".
+// BucketARN is what the ARN of a bucket has in front of its name.
+const BucketARN = "arn:aws:s3:::"
+
+// BucketKey is the key of a bucket, by its name or ARN, from the fields it is usually spread
+// over. An empty endpoint means that of the provider, "aws" or "gcs".
 func BucketKey(endpoint, provider, bucket, prefix string) string {
 	bucket = Short(bucket)
+	if name, ok := strings.CutPrefix(bucket, BucketARN); ok && name != "" {
+		bucket = name
+	}
 	if bucket == "" {
 		return ""
 	}

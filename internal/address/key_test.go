@@ -28,6 +28,8 @@ func TestKeys(t *testing.T) {
 		"BucketMinio":       {BucketKey("http://minio:9000", "aws", "b", ""), "aws/b"},
 		"BucketNone":        {BucketKey("https://s3.example", "aws", "", "p"), ""},
 		"Object":            {ObjectKey("s3://b/wal", "https://s3.example"), "s3.example/b/wal"},
+		"BucketARN":         {BucketKey("", "aws", "arn:aws:s3:::B/x", "p"), "aws/b/x/p"},
+		"BucketARNAlone":    {BucketKey("", "aws", "arn:aws:s3:::", ""), "aws/arn:aws:s3:::"},
 		"ObjectRegion":      {ObjectKey("s3://b@eu-north-1/wal/?backup=x&volume=y", ""), "aws/b/wal"},
 		"ObjectAlone":       {ObjectKey("s3://b/wal", ""), "aws/b/wal"},
 		"ObjectHTTP":        {ObjectKey("https://s3.example/b", "https://other.example"), "s3.example/b"},

@@ -37,6 +37,15 @@ func (f *Field) WithSteps(i int) (steps []Step, relative bool) {
 	return w[n:], true
 }
 
+// OwnName takes a name such as "[name]-path" apart, in which a field of the list element that
+// the text stands in takes the place of the brackets: what a tool keeps under the element's
+// name, in a map elsewhere.
+func OwnName(name string) (before, key, after string, ok bool) {
+	before, rest, open := strings.Cut(name, "[")
+	key, after, shut := strings.Cut(rest, "]")
+	return before, key, after, open && shut
+}
+
 // innermost is the number of steps up to and including the last list, or the last map that
 // the path goes on below.
 func innermost(steps []Step) int {

@@ -199,7 +199,7 @@ func (w *walker) with(i int, element map[string]any) string {
 		if !ok {
 			return ""
 		}
-		node = m[s.Name]
+		node = m[named(s.Name, element)]
 	}
 	switch v := node.(type) {
 	case string:
@@ -212,6 +212,16 @@ func (w *walker) with(i int, element map[string]any) string {
 		}
 	}
 	return ""
+}
+
+// named is the name of a companion's step, with that of the element where it says so.
+func named(name string, element map[string]any) string {
+	before, key, after, ok := OwnName(name)
+	if !ok {
+		return name
+	}
+	own, _ := element[key].(string)
+	return before + own + after
 }
 
 // reference turns text into an address by the form of the field, and visits it.

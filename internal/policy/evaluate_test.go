@@ -40,8 +40,8 @@ func newJudge(t testing.TB) judge {
 // makes them.
 var claims = map[string]string{"preview": "staging", "tests": "testing"}
 
-func (j judge) decide(t testing.TB, c *corpus.Case) policy.Decision {
-	t.Helper()
+// requestOf is the request that sends a case.
+func requestOf(c *corpus.Case) *policy.Request {
 	u := &unstructured.Unstructured{Object: c.Object}
 	r := &policy.Request{
 		Operation: "CREATE", Group: u.GroupVersionKind().Group, Resource: resourceOf(u), Subresource: c.Subresource,
@@ -56,7 +56,12 @@ func (j judge) decide(t testing.TB, c *corpus.Case) policy.Decision {
 	if c.OldObject != nil {
 		r.Operation, r.OldObject = "UPDATE", c.OldObject
 	}
-	return j[c.Cluster].Evaluate(r)
+	return r
+}
+
+func (j judge) decide(t testing.TB, c *corpus.Case) policy.Decision {
+	t.Helper()
+	return j[c.Cluster].Evaluate(requestOf(c))
 }
 
 // both is what Evaluate says, and what it says of the fields that policies read.

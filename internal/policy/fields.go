@@ -24,12 +24,21 @@ func celField(base string, steps []flow.Step) string {
 		if i > 0 {
 			tests = append(tests, "type("+out+".orValue(0)) == list")
 		}
-		out += "[?" + quote(s.Name) + "]"
+		out += "[?" + celStep(s.Name) + "]"
 	}
 	if len(tests) == 0 {
 		return out
 	}
 	return "(" + strings.Join(tests, " || ") + " ? optional.none() : " + out + ")"
+}
+
+// celStep is the name of a step. Where it holds the name of a list element, that is own.
+func celStep(name string) string {
+	before, _, after, ok := flow.OwnName(name)
+	if !ok {
+		return quote(name)
+	}
+	return quote(before) + " + own + " + quote(after)
 }
 
 // celString is the short string at steps from base, or ”; a number as its digits.
@@ -204,7 +213,7 @@ func columns(f *flow.Field, with func(int) string) string {
 	case flow.IP:
 		return row(rowIP, celAuthority("v"), none, none)
 	case flow.Bucket:
-		return row(rowBucket, celAuthority(with(0)), "v + '/' + "+with(1), celProvider(f, with(2)))
+		return row(rowBucket, celAuthority(with(0)), celBucket+" + '/' + "+with(1), celProvider(f, with(2)))
 	case flow.Object:
 		suffix := bind("w", with(1), "w == '' ? "+with(2)+" : w")
 		return "(v.matches('^s3://(?:[.]?/)*(?:[^/.]|[.][^/])') ? " + row(rowBucket, celAuthority(with(0)), bind("o", "v.substring(5)", "o.find("+quote(address.BucketPattern)+") + o.find("+quote(address.ObjectPattern)+")")+" + '/' + "+suffix, "'aws'") +
@@ -225,6 +234,9 @@ func columns(f *flow.Field, with func(int) string) string {
 	}
 	return row(rowToken, "v", none, none)
 }
+
+// celBucket is the string v without what the ARN of a bucket has in front.
+var celBucket = fmt.Sprintf("(v.startsWith(%[1]s) && size(v) > %[2]d ? v.substring(%[2]d) : v)", quote(address.BucketARN), len(address.BucketARN))
 
 // celProvider is flow's provider of the string v.
 func celProvider(f *flow.Field, v string) string {
@@ -250,6 +262,16 @@ func celJoin(f *flow.Field, with func(int) string) string {
 	return bind("j", "["+strings.Join(parts, ", ")+"]", "'' in j ? '' : j.join('/')")
 }
 
+// withOwn binds own, for steps that hold the name of the list element.
+func withOwn(steps []flow.Step, element, expr string) string {
+	for _, s := range steps {
+		if _, key, _, ok := flow.OwnName(s.Name); ok {
+			return bind("own", bind("x", "dyn("+element+"[?"+quote(key)+"].orValue(''))", "type(x) == string ? x : ''"), expr)
+		}
+	}
+	return expr
+}
+
 // exactRows are the rows of a field that is not free text, line by line.
 func exactRows(k *flow.Kind, f *flow.Field) string {
 	w := each{join: `.join('\n')`, drop: "''", leaf: func(value, path, element string) string {
@@ -262,7 +284,7 @@ func exactRows(k *flow.Kind, f *flow.Field) string {
 			case relative:
 				return celString(element, steps)
 			}
-			return celString(celRoot, steps)
+			return withOwn(steps, element, celString(celRoot, steps))
 		}
 		short := value + ".map(a, " + celShort("a") + ").filter(v, v != '')"
 		head := path + " + " + quote(meta(f)) + " + "

@@ -68,7 +68,7 @@ func fill(k *flow.Kind, f *flow.Field, object map[string]any) {
 		if relative {
 			own := f.Steps()
 			last := len(own) - 1
-			for !own[last].List {
+			for !own[last].List && (!own[last].Map || last == len(own)-1) {
 				last--
 			}
 			steps = slices.Concat(own[:last+1], steps)
