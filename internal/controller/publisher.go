@@ -42,7 +42,10 @@ type publisher struct {
 
 // share of its time that the publisher may take: while thousands of addresses are learned,
 // what comes in during a pause is published together.
-const share = 5
+const (
+	share        = 5
+	longestQuiet = 2 * time.Second
+)
 
 // publication is a policy with what is needed to apply it to a cluster.
 type publication struct {
@@ -98,7 +101,7 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 		if current == nil || current.policy.Rules() != next.policy.Rules() {
 			p.learned.ring() // what is learned depends on the table
 		}
-		p.quiet = p.now().Add(min(share*p.now().Sub(began), time.Second))
+		p.quiet = p.now().Add(min(share*p.now().Sub(began), longestQuiet))
 		ctrl.LoggerFrom(ctx).Info("Published the policy", "revision", revision, "addresses", next.policy.Size())
 	}
 	p.count(p.published.Load().policy)
