@@ -55,6 +55,7 @@ var _ = Describe("Learning", Ordered, func() {
 	It("gives what is in a namespace of staging to staging", knowsNamespaces, SpecTimeout(time.Minute))
 	It("writes a location again that was deleted while its address is in use", comesBack, SpecTimeout(time.Minute))
 	It("stops learning where it is told to", stopsLearning, SpecTimeout(time.Minute))
+	It("says what it may not read, and learns the rest", saysWhatIsForbidden, SpecTimeout(2*time.Minute))
 	It("learns 10,000 addresses of one cluster", learnsMany, SpecTimeout(9*time.Minute))
 	It("forgets nothing while it sees nothing", survivesBlindness, SpecTimeout(3*time.Minute))
 })
@@ -229,6 +230,66 @@ func stopsLearning(ctx SpecContext) {
 	Consistently(func() error { return try(ctx, staging, bucket("x", "quiet")) }).WithContext(ctx).WithTimeout(3 * time.Second).Should(Succeed())
 	Expect(hub.Patch(ctx, osl2MC, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"learn":null}}`)))).To(Succeed())
 	becomesRefused(ctx, staging, bucket("x", "quiet"))
+}
+
+// walled grants what is needed to guard a cluster, and to read its PersistentVolumes, but not to grant oneself more.
+const walled = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: bootstrap}
+rules:
+- {apiGroups: [""], resources: [namespaces], verbs: [get, create, update, patch]}
+- {apiGroups: [""], resources: [serviceaccounts], verbs: [create, patch]}
+- {apiGroups: [""], resources: [serviceaccounts/token], verbs: [create]}
+- {apiGroups: [rbac.authorization.k8s.io], resources: [clusterroles, clusterrolebindings, roles, rolebindings], verbs: [create, patch]}
+- {apiGroups: [rbac.authorization.k8s.io], resources: [clusterroles, roles], resourceNames: [skott-operator, skott-canary], verbs: [bind, escalate]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: bootstrap}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: bootstrap}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: bootstrap}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: volumes}
+rules: [{apiGroups: [""], resources: [persistentvolumes], verbs: [get, list, watch]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: volumes}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: volumes}
+subjects: [{kind: ServiceAccount, namespace: skott-system, name: skott-operator}]
+`
+
+func saysWhatIsForbidden(ctx SpecContext) {
+	guest, err := env.NewServer(ctx, testenv.Options{Name: "guest"})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() error { return guest.Stop() })
+	var crds []*unstructured.Unstructured
+	for _, crd := range barman {
+		crds = append(crds, crd.DeepCopy())
+	}
+	Expect(guest.Install(ctx, crds...)).To(Succeed())
+	Expect(guest.ApplyYAML(ctx, []byte(walled))).To(Succeed())
+	config, err := guest.ConfigFor("bootstrap")
+	Expect(err).NotTo(HaveOccurred())
+	connect(ctx, guest, "production", string(testenv.KubeconfigFor("guest", config)))
+	mc := &skottv1.ManagementCluster{ObjectMeta: named("guest")}
+	eventually(ctx, func(g Gomega) {
+		g.Expect(condition(ctx, mc, skottv1.ConditionLearning)).To(And(ContainSubstring("=False/LearningGaps"),
+			ContainSubstring(`guest: ObjectStore.barmancloud.cnpg.io: forbidden`), ContainSubstring(`"skott-learner" could not be granted`)))
+		g.Expect(condition(ctx, mc, skottv1.ConditionGuarded)).To(ContainSubstring("=True"))
+	}, time.Minute)
+	create(ctx, guest, volume(many+1))
+	becomesRefused(ctx, staging, volume(many+1))
+
+	By("granting it")
+	Expect(guest.ApplyYAML(ctx, []byte(strings.ReplaceAll(walled, "[skott-operator, skott-canary]", "[skott-operator, skott-canary, skott-learner]")))).To(Succeed())
+	eventually(ctx, func(g Gomega) {
+		g.Expect(condition(ctx, mc, skottv1.ConditionLearning)).To(ContainSubstring("=True"))
+	}, 80*time.Second)
+	Expect(hub.Delete(ctx, mc)).To(Succeed())
 }
 
 // many is how many addresses one cluster has.
