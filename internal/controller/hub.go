@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -69,6 +70,8 @@ type hub struct {
 	bell     *bell
 	// learned rings when the fleet learned something.
 	learned *bell
+	// bulk: so many learned addresses are being written that each alone need not be published.
+	bulk atomic.Bool
 	// published is the policy that the fleet works by.
 	published holder
 }

@@ -34,6 +34,8 @@ import (
 const (
 	// writers write DataLocations at the same time: a cluster that is new brings thousands.
 	writers = 16
+	// bulkSize is how many new addresses are published together.
+	bulkSize = 200
 	// auditInterval is how often the book is looked through when nothing happens.
 	auditInterval = time.Hour
 )
@@ -136,6 +138,7 @@ func (r *learner) teach(table *flow.Table, clusters []skottv1.ManagementCluster)
 
 // write makes the changes, creations first: they are what refuses.
 func (r *learner) write(ctx context.Context, c ledger.Changes, v *fleetView) error {
+	r.bulk.Store(len(c.Create) > bulkSize)
 	statuses := make([]ledger.Change, len(c.Create), len(c.Create)+len(c.Update))
 	err := parallel(len(c.Create), func(i int) error {
 		d := c.Create[i]
@@ -151,6 +154,7 @@ func (r *learner) write(ctx context.Context, c ledger.Changes, v *fleetView) err
 		status.DataLocation(statuses[i].After, v.environments[d.Spec.EnvironmentRef.Name] != nil, nil, nil)
 		return nil
 	})
+	r.bulk.Store(false)
 	statuses = append(statuses, c.Update...)
 	return errors.Join(err,
 		parallel(len(statuses), func(i int) error {

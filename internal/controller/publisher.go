@@ -36,15 +36,17 @@ type publisher struct {
 	// rules of the last pass, and the movement kinds of users that they were made from.
 	rules *policy.Rules
 	kinds []skottv1.MovementKindSpec
-	// quiet is until when nothing more is published.
-	quiet time.Time
+	// publishedAt is when something was published last, and quiet until when nothing more is.
+	publishedAt, quiet time.Time
 }
 
 // share of its time that the publisher may take: while thousands of addresses are learned,
 // what comes in during a pause is published together.
+// Guards of a megabyte cost every guarded API server a good part of a second.
 const (
 	share        = 5
-	longestQuiet = 2 * time.Second
+	longestQuiet = time.Second
+	bulkQuiet    = 4 * time.Second
 )
 
 // publication is a policy with what is needed to apply it to a cluster.
@@ -76,8 +78,12 @@ func setupPublisher(mgr manager.Manager, h *hub) error {
 // Reconcile builds and publishes the policy if anything it depends on has changed.
 func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
 	began := p.now()
-	if left := p.quiet.Sub(began); left > 0 {
-		return ctrl.Result{RequeueAfter: left}, nil
+	quiet := p.quiet
+	if p.bulk.Load() {
+		quiet = p.publishedAt.Add(bulkQuiet)
+	}
+	if left := quiet.Sub(began); left > 0 {
+		return ctrl.Result{RequeueAfter: min(left, longestQuiet)}, nil // the rest of a bulk may be there earlier
 	}
 	snapshot, managementClusters, wake, err := p.read(ctx)
 	if err != nil {
@@ -101,7 +107,8 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 		if current == nil || current.policy.Rules() != next.policy.Rules() {
 			p.learned.ring() // what is learned depends on the table
 		}
-		p.quiet = p.now().Add(min(share*p.now().Sub(began), longestQuiet))
+		p.publishedAt = p.now()
+		p.quiet = p.publishedAt.Add(min(share*p.now().Sub(began), longestQuiet))
 		ctrl.LoggerFrom(ctx).Info("Published the policy", "revision", revision, "addresses", next.policy.Size())
 	}
 	p.count(p.published.Load().policy)

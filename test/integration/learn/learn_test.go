@@ -56,7 +56,7 @@ var _ = Describe("Learning", Ordered, func() {
 	It("writes a location again that was deleted while its address is in use", comesBack, SpecTimeout(time.Minute))
 	It("stops learning where it is told to", stopsLearning, SpecTimeout(time.Minute))
 	It("says what it may not read, and learns the rest", saysWhatIsForbidden, SpecTimeout(2*time.Minute))
-	It("learns 10,000 addresses of one cluster", learnsMany, SpecTimeout(9*time.Minute))
+	It("learns 10,000 addresses of one cluster", learnsMany, SpecTimeout(14*time.Minute))
 	It("forgets nothing while it sees nothing", survivesBlindness, SpecTimeout(3*time.Minute))
 })
 
@@ -322,7 +322,7 @@ func learnsMany(ctx SpecContext) {
 	By("connecting the cluster")
 	began := time.Now()
 	connect(ctx, big, "production", string(big.Kubeconfig()))
-	eventually(ctx, func(g Gomega) { g.Expect(try(ctx, staging, volume(many-1))).To(refused) }, 5*time.Minute)
+	eventually(ctx, func(g Gomega) { g.Expect(try(ctx, staging, volume(many-1))).To(refused) }, 6*time.Minute)
 	AddReportEntry("the last is refused, after the cluster was connected,", time.Since(began).String())
 	count := func() (n, complete int) {
 		list := &skottv1.DataLocationList{}
@@ -340,7 +340,7 @@ func learnsMany(ctx SpecContext) {
 	Eventually(func(g Gomega) {
 		n, complete := count()
 		g.Expect([]int{n, complete}).To(Equal([]int{many, many}))
-	}).WithContext(ctx).WithTimeout(3 * time.Minute).WithPolling(time.Second).Should(Succeed())
+	}).WithContext(ctx).WithTimeout(6 * time.Minute).WithPolling(time.Second).Should(Succeed())
 	AddReportEntry("all are written down, after the cluster was connected,", time.Since(began).String())
 	for _, n := range []int{0, 1234, many / 2, many - 1} {
 		Expect(try(ctx, staging, volume(n))).To(refused)
