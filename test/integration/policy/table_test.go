@@ -25,8 +25,8 @@ var numbers = map[address.Type]string{
 	address.Project: "10", address.Credential: "11", flow.Namespace: "12",
 }
 
-// shownName is a name in the path of a message.
-var shownName = regexp.MustCompile(`\["[^"]*"\]|\[[^\]"]*\]|\{\*\}`)
+// shownName is a name or a key in the path of a message, or of a row.
+var shownName = regexp.MustCompile(`\["[^"]*"\]|\[[^\]"]*\]|\{[^}]*\}`)
 
 // rowOf names a row of the table by what a message tells of it.
 func rowOf(k *flow.Kind, path, number string) string {
