@@ -55,7 +55,7 @@ type base struct {
 	Object map[string]any `json:"object,omitempty"`
 	// Fields are what an object must hold to have a field, by the path of that.
 	Fields map[string]map[string]any `json:"fields,omitempty"`
-	// Texts are the spelling that a field takes, by path, with HOST and OWNER in it.
+	// Texts are the spelling that a field takes, by path, with HOST, IP and OWNER in it.
 	Texts map[string]string `json:"texts,omitempty"`
 	// Never says which fields the CRD that tests can have does not hold, by path, and why.
 	Never map[string]string `json:"never,omitempty"`

@@ -202,6 +202,10 @@ func (p *planter) plant(f *flow.Field, o owner) (*plan, error) {
 	default:
 		texts = p.texts(f, o)
 	}
+	if hint := p.hints[f.Path]; hint != "" {
+		spelt := strings.NewReplacer("HOST", o.host(), "IP", o.ip(), "OWNER", string(o)).Replace(hint)
+		texts = append([]string{spelt}, texts...)
+	}
 	return out.end(p, at, texts)
 }
 
@@ -219,9 +223,6 @@ func (out *plan) end(p *planter, at []flow.Step, texts []string) (*plan, error) 
 func (p *planter) texts(f *flow.Field, o owner) []string {
 	h := o.host()
 	var out []string
-	if hint := p.hints[f.Path]; hint != "" {
-		out = append(out, strings.NewReplacer("HOST", h, "OWNER", string(o)).Replace(hint))
-	}
 	switch f.Type {
 	case address.CIDR:
 		return append(out, o.ip(), o.ip()+"/32", h)

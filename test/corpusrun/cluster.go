@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
@@ -221,11 +223,30 @@ func (c *cluster) guard(ctx context.Context) error {
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(4)
+	group.SetLimit(2)
 	for _, p := range policy.BuiltinRules().Policies(c.families) {
-		group.Go(func() error { return c.server.Apply(ctx, plain(p, "", "")) })
+		group.Go(func() error { return c.applyPolicy(ctx, plain(p, "", "")) })
 	}
 	return group.Wait()
+}
+
+// slow is how long the API server may take to accept a policy before that is told.
+const slow = 10 * time.Second
+
+// applyPolicy applies a policy. An API server compiles it before it answers, and on a busy
+// machine gives up.
+func (c *cluster) applyPolicy(ctx context.Context, p *unstructured.Unstructured) error {
+	begin := time.Now()
+	for {
+		err := c.server.Apply(ctx, p)
+		took := time.Since(begin)
+		if err == nil && took > slow {
+			fmt.Fprintf(os.Stderr, "policy %s: accepted after %s\n", p.GetName(), took.Round(time.Second))
+		}
+		if !apierrors.IsTimeout(err) || took > 3*patience {
+			return err
+		}
+	}
 }
 
 // publish makes the server the cluster of some Guards. The bindings come after the first
