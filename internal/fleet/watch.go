@@ -13,9 +13,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
@@ -65,7 +66,26 @@ type informed struct {
 
 // startInformer follows metadata until the context ends, and wakes at each event.
 func startInformer(ctx context.Context, c metadata.Interface, what informed, wake func(), running *sync.WaitGroup) cache.SharedIndexInformer {
-	informer := metadatainformer.NewFilteredMetadataInformer(c, what.resource, what.namespace, 0, nil, what.tweak).Informer()
+	resource := c.Resource(what.resource).Namespace(what.namespace)
+	tweak := what.tweak
+	if tweak == nil {
+		tweak = func(*metav1.ListOptions) {}
+	}
+	lists := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			tweak(&o)
+			return resource.List(ctx, o)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (apiwatch.Interface, error) {
+			tweak(&o)
+			w, err := resource.Watch(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			return drained{w}, nil
+		},
+	}
+	informer := cache.NewSharedIndexInformer(lists, &metav1.PartialObjectMetadata{}, 0, nil)
 	_ = informer.SetTransform(func(o any) (any, error) { // managed fields are most of it
 		if m, ok := o.(*metav1.PartialObjectMetadata); ok {
 			m.ManagedFields = nil
@@ -157,4 +177,17 @@ func (w *watch) groups() []string {
 		}
 	}
 	return found
+}
+
+// drained ends a watch wholly: client-go filters the events of metadata in a goroutine that
+// waits for ever to hand over one that came in when nobody listened any more.
+type drained struct{ apiwatch.Interface }
+
+// Stop implements watch.Interface.
+func (d drained) Stop() {
+	d.Interface.Stop()
+	go func() {
+		for range d.ResultChan() { //nolint:revive // what comes now is dropped
+		}
+	}()
 }
