@@ -33,7 +33,7 @@ type glimpse struct {
 // DeepCopyObject implements runtime.Object. What is found is never changed, and shared.
 func (g *glimpse) DeepCopyObject() runtime.Object {
 	c := *g
-	c.ObjectMeta = *g.ObjectMeta.DeepCopy()
+	c.ObjectMeta = *g.DeepCopy()
 	return &c
 }
 

@@ -55,10 +55,10 @@ func (p *planner) merge(d *skottv1.DataLocation, seen map[skottv1.Origin]bool) m
 		if !seen[at] {
 			absence = p.Absent(at)
 		}
-		switch {
-		case absence == Foreign:
+		switch absence {
+		case Foreign:
 			out = append(out, o)
-		case absence == Gone:
+		case Gone:
 			if ends := last.Add(retention); p.Now.Before(ends) {
 				p.due(ends)
 				gone = append(gone, o)

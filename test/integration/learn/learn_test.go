@@ -48,6 +48,7 @@ var _ = Describe("Learning", Ordered, func() {
 	})
 
 	It("refuses in staging what production uses, and lists it", refusesWhatProductionUses, SpecTimeout(4*time.Minute))
+	It("refuses the names and the IPs that production answers on, and not those of staging", refusesHosts, SpecTimeout(time.Minute))
 	It("keeps what is deleted, until its retention has passed", keepsTombstones, SpecTimeout(2*time.Minute))
 	It("knows an address that two sites use from both", mergesSites, SpecTimeout(time.Minute))
 	It("reports what staging shares with production", reportsContested, SpecTimeout(time.Minute))
@@ -91,6 +92,30 @@ func refusesWhatProductionUses(ctx SpecContext) {
 	for _, word := range []string{"BackupStorageLocation.velero.io", "velero-0", "spec.objectStorage.bucket", "sto2", "First Seen", "Last Seen"} {
 		Expect(text).To(ContainSubstring(word))
 	}
+}
+
+func ingress(name, host string) string {
+	return fmt.Sprintf(`
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: %s, namespace: default}
+spec: {rules: [{host: %q, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}}]}
+`, name, host)
+}
+
+func refusesHosts(ctx SpecContext) {
+	create(ctx, staging, ingress("web", "shop.staging.example"))
+	create(ctx, sto2, ingress("web", "shop.prod.example"))
+	create(ctx, sto2, ingress("any", "*.everything.example"))
+	becomesRefused(ctx, staging, ingress("x", "shop.prod.example"))
+	service := create(ctx, sto2, "{apiVersion: v1, kind: Service, metadata: {name: edge, namespace: default}, spec: {type: LoadBalancer, ports: [{port: 443}]}}")
+	Expect(unstructured.SetNestedSlice(service.Object, []any{map[string]any{"ip": "192.0.2.77"}}, "status", "loadBalancer", "ingress")).To(Succeed())
+	Expect(sto2.Client().Status().Update(ctx, service)).To(Succeed())
+	becomesRefused(ctx, staging, "{apiVersion: v1, kind: Service, metadata: {name: x, namespace: default}, spec: {ports: [{port: 443}], externalIPs: [192.0.2.77]}}")
+
+	Expect(try(ctx, staging, ingress("x", "a.everything.example"))).To(Succeed(), "a wildcard covers names of others")
+	Expect(try(ctx, sto2, ingress("x", "shop.staging.example"))).To(Succeed(), "staging cannot take a name from production")
+	Expect(learned(ctx, "shop.staging.example")).To(BeEmpty())
 }
 
 // survives says that an address is still refused, and stays so for a moment.
