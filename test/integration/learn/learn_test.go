@@ -36,9 +36,9 @@ var _ = Describe("Learning", Ordered, func() {
 				mc := &skottv1.ManagementCluster{ObjectMeta: named(name)}
 				g.Expect(condition(ctx, mc, skottv1.ConditionGuarded)).To(ContainSubstring("=True"))
 				g.Expect(condition(ctx, mc, skottv1.ConditionLearning)).To(ContainSubstring("=True"))
-			}, time.Minute)
+			}, 3*time.Minute)
 		}
-	}, NodeTimeout(3*time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	AfterEach(func() {
 		if CurrentSpecReport().Failed() && operator != nil {
@@ -48,17 +48,17 @@ var _ = Describe("Learning", Ordered, func() {
 	})
 
 	It("refuses in staging what production uses, and lists it", refusesWhatProductionUses, SpecTimeout(4*time.Minute))
-	It("refuses the names and the IPs that production answers on, and not those of staging", refusesHosts, SpecTimeout(time.Minute))
-	It("keeps what is deleted, until its retention has passed", keepsTombstones, SpecTimeout(2*time.Minute))
-	It("knows an address that two sites use from both", mergesSites, SpecTimeout(time.Minute))
-	It("reports what staging shares with production", reportsContested, SpecTimeout(time.Minute))
-	It("follows a kind that comes and goes", followsKinds, SpecTimeout(2*time.Minute))
-	It("gives what is in a namespace of staging to staging", knowsNamespaces, SpecTimeout(time.Minute))
-	It("writes a location again that was deleted while its address is in use", comesBack, SpecTimeout(time.Minute))
-	It("stops learning where it is told to", stopsLearning, SpecTimeout(time.Minute))
-	It("says what it may not read, and learns the rest", saysWhatIsForbidden, SpecTimeout(2*time.Minute))
+	It("refuses the names and the IPs that production answers on, and not those of staging", refusesHosts, SpecTimeout(4*time.Minute))
+	It("keeps what is deleted, until its retention has passed", keepsTombstones, SpecTimeout(5*time.Minute))
+	It("knows an address that two sites use from both", mergesSites, SpecTimeout(4*time.Minute))
+	It("reports what staging shares with production", reportsContested, SpecTimeout(4*time.Minute))
+	It("follows a kind that comes and goes", followsKinds, SpecTimeout(5*time.Minute))
+	It("gives what is in a namespace of staging to staging", knowsNamespaces, SpecTimeout(4*time.Minute))
+	It("writes a location again that was deleted while its address is in use", comesBack, SpecTimeout(4*time.Minute))
+	It("stops learning where it is told to", stopsLearning, SpecTimeout(4*time.Minute))
+	It("says what it may not read, and learns the rest", saysWhatIsForbidden, SpecTimeout(5*time.Minute))
 	It("learns 10,000 addresses of one cluster", learnsMany, SpecTimeout(14*time.Minute))
-	It("forgets nothing while it sees nothing", survivesBlindness, SpecTimeout(3*time.Minute))
+	It("forgets nothing while it sees nothing", survivesBlindness, SpecTimeout(5*time.Minute))
 })
 
 func refusesWhatProductionUses(ctx SpecContext) {
@@ -347,7 +347,8 @@ func learnsMany(ctx SpecContext) {
 	By("connecting the cluster")
 	began := time.Now()
 	connect(ctx, big, "production", string(big.Kubeconfig()))
-	eventually(ctx, func(g Gomega) { g.Expect(try(ctx, staging, volume(many-1))).To(refused) }, 6*time.Minute)
+	// Seldom, because asking is work for the machine that is being measured.
+	Eventually(func() error { return try(ctx, staging, volume(many-1)) }).WithContext(ctx).WithTimeout(6 * time.Minute).WithPolling(time.Second).Should(refused)
 	AddReportEntry("the last is refused, after the cluster was connected,", time.Since(began).String())
 	count := func() (n, complete int) {
 		list := &skottv1.DataLocationList{}
@@ -365,7 +366,7 @@ func learnsMany(ctx SpecContext) {
 	Eventually(func(g Gomega) {
 		n, complete := count()
 		g.Expect([]int{n, complete}).To(Equal([]int{many, many}))
-	}).WithContext(ctx).WithTimeout(6 * time.Minute).WithPolling(time.Second).Should(Succeed())
+	}).WithContext(ctx).WithTimeout(6 * time.Minute).WithPolling(10 * time.Second).Should(Succeed())
 	AddReportEntry("all are written down, after the cluster was connected,", time.Since(began).String())
 	for _, n := range []int{0, 1234, many / 2, many - 1} {
 		Expect(try(ctx, staging, volume(n))).To(refused)
@@ -393,7 +394,7 @@ func learnsMany(ctx SpecContext) {
 		return out
 	}
 	before := versions()
-	Consistently(versions).WithContext(ctx).WithTimeout(5 * time.Second).WithPolling(time.Second).Should(Equal(before))
+	Consistently(versions).WithContext(ctx).WithTimeout(8 * time.Second).WithPolling(4 * time.Second).Should(Equal(before))
 }
 
 func survivesBlindness(ctx SpecContext) {
