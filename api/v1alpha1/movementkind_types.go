@@ -38,7 +38,7 @@ type MovementField struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_$-]+([[]([*]|[A-Za-z0-9_-]+)[]]|[{]([*]|[^{}]+)[}])?([.][A-Za-z0-9_$-]+([[]([*]|[A-Za-z0-9_-]+)[]]|[{]([*]|[^{}]+)[}])?)*$')",message="is no path: expected NAME, LIST[NAME], LIST[*], MAP{*} or MAP{KEY}, with dots between them"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_$-]+([[]([*]|[A-Za-z0-9_-]+)[]]|[{]([*]|[^{}]+)[}])?([.][A-Za-z0-9_$-]+([[]([*]|[A-Za-z0-9_-]+)[]]|[{]([*]|[^{}]+)[}])?)*$')",message="is no path: expected NAME, LIST[NAME], LIST[*], MAP{*} or MAP{KEY}, with dots between them",messageExpression="'is no path behind \"' + self.find('^([A-Za-z0-9_$-]+([[]([*]|[A-Za-z0-9_-]+)[]]|[{]([*]|[^{}]+)[}])?[.])*[A-Za-z0-9_$-]*') + '\": expected NAME, LIST[NAME], LIST[*], MAP{*} or MAP{KEY}, with dots between them'"
 	Path string `json:"path,omitempty"`
 
 	// form says how the text at path becomes an address. When omitted it is Text.
