@@ -187,7 +187,7 @@ type drained struct{ apiwatch.Interface }
 func (d drained) Stop() {
 	d.Interface.Stop()
 	go func() {
-		for range d.ResultChan() { //nolint:revive // what comes now is dropped
+		for range d.ResultChan() {
 		}
 	}()
 }
