@@ -181,7 +181,7 @@ func platform(t *testing.T, page string) *policy.Policy {
 
 var (
 	// example is the first line of a block that is sent somewhere.
-	example = regexp.MustCompile(`^# (CREATE|UPDATE|DELETE)(?: by (\S+))? in cluster (\S+?)(?:, namespace of Environment (\S+))?\n`)
+	example = regexp.MustCompile(`^# (CREATE|UPDATE|DELETE)(?: by (\S+))? in cluster (\S+?)(?:, namespace of Environment (\S+))?(?:, where namespace (\S+) is of Environment (\S+))?\n`)
 	pair    = regexp.MustCompile("(?ms)^```yaml\n(# (?:CREATE|UPDATE|DELETE) .*?)^```\n\n```text\n(.*?)\n?^```$")
 )
 
@@ -247,6 +247,9 @@ func denial(t *testing.T, p *policy.Policy, block string) (policy.Decision, *pol
 	namespaces := map[string]string{}
 	if e := r.NamespaceLabels[skottv1.LabelEnvironment]; e != "" {
 		namespaces[r.Namespace] = e
+	}
+	if m := example.FindStringSubmatch(block); m[5] != "" {
+		namespaces[m[5]] = m[6]
 	}
 	return policy.NewEvaluator(p.Guards(cluster, namespaces, families)[0]).Evaluate(r), r
 }
@@ -322,7 +325,7 @@ func codesOf(f *flow.Field) []string {
 	if f.Direction != flow.To {
 		out = append(out, "SKOTT-D1"+number)
 	}
-	if f.Direction != flow.From {
+	if f.Direction != flow.From && !(f.Passive && f.Direction == flow.Names) {
 		out = append(out, "SKOTT-D2"+number)
 	}
 	return out
