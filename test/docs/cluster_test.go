@@ -85,6 +85,7 @@ func guarded(ctx context.Context, t *testing.T, server *testenv.Server, role str
 	f := fleet.New(fleet.Options{GuardCRD: guard})
 	t.Cleanup(f.Close)
 	p := platform(t, "")
+	families := policy.BuiltinRules().Families(nil) // the server has no kinds but those of every cluster
 	cluster := clusters["mc-sto2-staging"]
 	cluster.Name = cluster.ManagementCluster
 	f.Publish(func(c fleet.Cluster) (fleet.Desired, bool) {
