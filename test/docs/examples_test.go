@@ -325,7 +325,7 @@ func codesOf(f *flow.Field) []string {
 	if f.Direction != flow.To {
 		out = append(out, "SKOTT-D1"+number)
 	}
-	if f.Direction != flow.From && !(f.Passive && f.Direction == flow.Names) {
+	if f.Direction == flow.To || f.Direction == flow.Names && !f.Passive {
 		out = append(out, "SKOTT-D2"+number)
 	}
 	return out
