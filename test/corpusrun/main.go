@@ -67,7 +67,12 @@ func run(ctx context.Context, only string, update bool, details int) error {
 		return fmt.Errorf("an address of the corpus: %w", err)
 	}
 	r := newReport(table, world, c)
-	readers := []reader{&apiServer{cluster: c}, &evaluator{}}
+	folder, err := os.MkdirTemp("", "skott-corpus-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	readers := []reader{&apiServer{cluster: c}, &evaluator{}, &guardWebhook{}, &commandLine{folder: folder}}
 	for _, name := range []string{"staging", "production", "ops"} {
 		place := world.Platform.Clusters[name]
 		guards := resolved.Guards(place.GuardedCluster, place.Namespaces, c.families)
