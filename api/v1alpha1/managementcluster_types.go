@@ -97,8 +97,8 @@ type Learn struct {
 	// +optional
 	Disabled *bool `json:"disabled,omitempty"`
 
-	// secrets: keyed fingerprints of credentials are learned from Secrets, never their
-	// values. Skott then may read every Secret of these clusters. When omitted it is false.
+	// secrets may be read: the guard webhook then follows references into the Secrets of
+	// these clusters. Nothing is learned from them by this version. When omitted it is false.
 	// +optional
 	Secrets *bool `json:"secrets,omitempty"`
 }

@@ -43,7 +43,7 @@ var Rules = []Rule{
 		"these are what a fresh installation calls its own", defaultProject},
 	{address.Registry, "a project that something pushes to", "the public registries, and what has no project",
 		"the same image goes through every environment", publicRegistry},
-	{address.Credential, "a keyed fingerprint, where `spec.learn.secrets` allows it", "", "", nil},
+	{address.Credential, "", "everything", "Secrets are not learned from by this version", never},
 	{address.ClusterEndpoint, "", "everything", "the fleet's own clusters are recorded as they are connected to; other API servers are not production's because production names them", never},
 	{address.Git, "", "everything", "the same repository serves every environment", never},
 }
