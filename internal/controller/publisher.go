@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -17,9 +18,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
@@ -55,8 +58,17 @@ type publication struct {
 	clusters map[string]skottv1.GuardedCluster // by ManagementCluster
 	webhooks webhooks
 	revision string
-	// revisions remembers what the Guards of a cluster were, by its key.
-	revisions sync.Map
+	// asked remembers what a cluster was asked to hold, by its key: guard loops ask every
+	// time they wake, and Guards of a megabyte take long to make.
+	asked sync.Map
+}
+
+// asked is what a cluster is to hold, and what of the cluster that follows from.
+type asked struct {
+	cluster    skottv1.GuardedCluster
+	namespaces map[string]string
+	groups     []string
+	desired    fleet.Desired
 }
 
 type holder = atomic.Pointer[publication]
@@ -65,12 +77,14 @@ func setupPublisher(mgr manager.Manager, h *hub) error {
 	one := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: "policy"}}}
 	})
+	// A status decides nothing, and is written for every address that is learned.
+	decides := builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}))
 	return ctrl.NewControllerManagedBy(mgr).Named("publisher").
-		Watches(&skottv1.Environment{}, one).
-		Watches(&skottv1.ManagementCluster{}, one).
-		Watches(&skottv1.DataLocation{}, one).
-		Watches(&skottv1.DataBoundary{}, one).
-		Watches(&skottv1.MovementKind{}, one).
+		Watches(&skottv1.Environment{}, one, decides).
+		Watches(&skottv1.ManagementCluster{}, one, decides).
+		Watches(&skottv1.DataLocation{}, one, decides).
+		Watches(&skottv1.DataBoundary{}, one, decides).
+		Watches(&skottv1.MovementKind{}, one, decides).
 		WatchesRawSource(h.bell.listen(one)).
 		Complete(&publisher{hub: h, rules: policy.BuiltinRules()})
 }
@@ -236,6 +250,9 @@ func (p *publication) desire(c status.Cluster) (fleet.Desired, bool) {
 	if !known {
 		return fleet.Desired{}, false
 	}
+	if last, ok := p.lastAsked(c.Key()); ok && last.cluster == g && maps.Equal(last.namespaces, c.Namespaces) && slices.Equal(last.groups, c.Groups) {
+		return last.desired, true
+	}
 	rules := p.policy.Rules()
 	families := rules.Families(c.Groups)
 	guards := p.policy.Guards(g, c.Namespaces, families)
@@ -246,8 +263,15 @@ func (p *publication) desire(c status.Cluster) (fleet.Desired, bool) {
 	for _, canary := range policy.Canaries(guards) {
 		d.Canaries = append(d.Canaries, fleet.Canary(canary))
 	}
-	p.revisions.Store(c.Key(), d.Revision)
+	p.asked.Store(c.Key(), &asked{cluster: g, namespaces: c.Namespaces, groups: c.Groups, desired: d})
 	return d, true
+}
+
+// lastAsked is what a cluster was last asked to hold.
+func (p *publication) lastAsked(key string) (*asked, bool) {
+	last, _ := p.asked.Load(key)
+	a, ok := last.(*asked)
+	return a, ok
 }
 
 // desired is the revision that a cluster was last asked to hold, "" if it was not asked.
@@ -256,9 +280,10 @@ func (p *publication) desired(c status.Cluster) string {
 	if c.GuardedAs != "" {
 		key = c.GuardedAs
 	}
-	revision, _ := p.revisions.Load(key)
-	s, _ := revision.(string)
-	return s
+	if last, ok := p.lastAsked(key); ok {
+		return last.desired.Revision
+	}
+	return ""
 }
 
 // current reports whether the proof of a cluster is of what it should hold now.
