@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,7 +58,7 @@ var _ = Describe("Learning", Ordered, func() {
 	It("writes a location again that was deleted while its address is in use", comesBack, SpecTimeout(4*time.Minute))
 	It("stops learning where it is told to", stopsLearning, SpecTimeout(4*time.Minute))
 	It("says what it may not read, and learns the rest", saysWhatIsForbidden, SpecTimeout(5*time.Minute))
-	It("learns 10,000 addresses of one cluster", learnsMany, SpecTimeout(18*time.Minute))
+	It("learns thousands of addresses of one cluster", learnsMany, SpecTimeout(18*time.Minute))
 	It("forgets nothing while it sees nothing", survivesBlindness, SpecTimeout(5*time.Minute))
 })
 
@@ -317,12 +318,17 @@ func saysWhatIsForbidden(ctx SpecContext) {
 	Expect(hub.Delete(ctx, mc)).To(Succeed())
 }
 
-// many is how many addresses one cluster has, and tolerated what a loaded machine is granted beyond the promised
-// five seconds.
-const (
-	many      = 10_000
-	tolerated = 20 * time.Second
-)
+// tolerated is what a loaded machine is granted beyond the promised five seconds.
+const tolerated = 20 * time.Second
+
+// many is how many addresses one cluster has: 2,000, or what SKOTT_LEARN_ADDRESSES says. With 10,000 the story takes
+// ten minutes on two cores, most of it to write down where each was seen.
+var many = func() int {
+	if n, err := strconv.Atoi(os.Getenv("SKOTT_LEARN_ADDRESSES")); err == nil && n > 1234 {
+		return n
+	}
+	return 2_000
+}()
 
 func volume(n int) string {
 	return fmt.Sprintf(`
@@ -384,7 +390,7 @@ func learnsMany(ctx SpecContext) {
 		took = append(took, becomesRefused(ctx, staging, bucket("x", name)))
 	}
 	slices.Sort(took)
-	AddReportEntry("from learning to refusal, beside 10,000", fmt.Sprintf("5 tries: median %s, worst %s", took[2].Round(time.Millisecond), took[4].Round(time.Millisecond)))
+	AddReportEntry(fmt.Sprintf("from learning to refusal, beside %d", many), fmt.Sprintf("5 tries: median %s, worst %s", took[2].Round(time.Millisecond), took[4].Round(time.Millisecond)))
 	// Each of five API servers takes a Guard of a megabyte here, on the same few cores.
 	Expect(took[4]).To(BeNumerically("<", tolerated))
 
