@@ -54,7 +54,7 @@ var grants = []grant{
 	{operator, "patch", "apiextensions.k8s.io", "customresourcedefinitions", "", "guards.skott.dev", true},
 	{operator, "patch", "apiextensions.k8s.io", "customresourcedefinitions", "", "environments.skott.dev", false},
 	{operator, "watch", "apiextensions.k8s.io", "customresourcedefinitions", "", "guards.skott.dev", true},
-	{operator, "list", "apiextensions.k8s.io", "customresourcedefinitions", "", "", false},
+	{operator, "list", "apiextensions.k8s.io", "customresourcedefinitions", "", "", true},
 	{operator, "create", "apiextensions.k8s.io", "customresourcedefinitions", "", "", true},
 	{operator, "delete", "apiextensions.k8s.io", "customresourcedefinitions", "", "guards.skott.dev", false},
 	{operator, "get", "", "secrets", "skott-system", "mc-sto2-prod", true},

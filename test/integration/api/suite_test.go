@@ -53,7 +53,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 func crds() []*unstructured.Unstructured {
 	files, err := filepath.Glob(filepath.Join(root, "config/crd/bases/*.yaml"))
 	Expect(err).NotTo(HaveOccurred())
-	Expect(files).To(HaveLen(5))
+	Expect(files).To(HaveLen(6))
 	out := make([]*unstructured.Unstructured, len(files))
 	for i, file := range files {
 		content, err := os.ReadFile(file)
