@@ -48,8 +48,8 @@ var allowed = map[string][]string{
 	within + "status":   {api},
 	within + "fleet":    {api, module + "config/crd", within + "status"},
 	within + "evidence": {within + "policy", within + "ledger", api},
-	// webhook looks other objects up by their movement kind.
-	within + "webhook":    {within + "flow", within + "policy", within + "metrics", within + "ledger", api},
+	// webhook looks other objects up by their movement kind, and holds the key of fingerprints.
+	within + "webhook":    {within + "address", within + "flow", within + "policy", within + "metrics", within + "ledger", api},
 	within + "controller": {within + "address", within + "flow", within + "policy", within + "fleet", within + "status", within + "metrics", within + "ledger", api, module + "config/crd"},
 	// docs carries the page that the command line quotes.
 	within + "cli": {within + "address", within + "flow", within + "policy", within + "evidence", within + "ledger", api, module + "docs"},

@@ -98,7 +98,8 @@ type Learn struct {
 	Disabled *bool `json:"disabled,omitempty"`
 
 	// secrets may be read: the guard webhook then follows references into the Secrets of
-	// these clusters. Nothing is learned from them by this version. When omitted it is false.
+	// these clusters, and of the credentials in them keyed fingerprints are learned, never the
+	// values. When omitted it is false.
 	// +optional
 	Secrets *bool `json:"secrets,omitempty"`
 }

@@ -23,6 +23,7 @@ func runGuard(arguments []string) error {
 	config.RegisterFlags(flags)
 	flags.StringVar(&options.Namespace, "namespace", "skott-system", "Namespace of the Secret with the serving certificate.")
 	flags.StringVar(&options.CertificateSecret, "certificate-secret", "skott-guard-tls", "Name of the Secret with the serving certificate, which is read again when it changes.")
+	flags.StringVar(&options.KeySecret, "key-secret", "skott-guard-key", "Name of the Secret with the key of fingerprints, in the same namespace; it need not be there.")
 	flags.StringVar(&options.BindAddress, "bind-address", ":9443", "Address of the webhook.")
 	flags.StringVar(&options.MetricsAddress, "metrics-bind-address", ":8080", "Address of the metrics; 0 for none.")
 	flags.StringVar(&options.ProbeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 for none.")

@@ -72,6 +72,9 @@ type hub struct {
 	learned *bell
 	// bulk: so many learned addresses are being written that each alone need not be published.
 	bulk atomic.Bool
+	// keys are the fingerprints' key, once it is needed; keyRetry belongs to the publisher.
+	keys     atomic.Pointer[fingerprints]
+	keyRetry time.Time
 	// published is the policy that the fleet works by.
 	published holder
 }

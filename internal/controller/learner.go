@@ -45,10 +45,12 @@ const (
 type learner struct {
 	*hub
 	selector labels.Selector
-	// table that learning was made from, and which ManagementClusters learn.
+	// table that learning was made from, with the key for Secrets, and what ManagementClusters
+	// learn.
 	table    *flow.Table
+	key      *fingerprints
 	learning fleet.Learning
-	learns   map[string]bool
+	learns   map[string]extent
 }
 
 func setupLearner(mgr manager.Manager, h *hub) error {
@@ -109,13 +111,17 @@ func (r *learner) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, e
 	return ctrl.Result{RequeueAfter: again}, nil
 }
 
+// extent is how much is learned from a ManagementCluster.
+type extent struct{ objects, secrets bool }
+
 // teach tells the fleet what to learn, when that is something else than before.
 func (r *learner) teach(table *flow.Table, clusters []skottv1.ManagementCluster) {
-	learns := map[string]bool{}
-	same := r.table == table && len(r.learns) == len(clusters)
+	learns, key := map[string]extent{}, r.keys.Load()
+	same := r.table == table && r.key == key && len(r.learns) == len(clusters)
 	for i := range clusters {
 		mc := &clusters[i]
-		learns[mc.Name] = mc.Learns() && mc.EnvironmentName() != ""
+		objects := mc.Learns() && mc.EnvironmentName() != ""
+		learns[mc.Name] = extent{objects: objects, secrets: objects && reads(mc)}
 		before, known := r.learns[mc.Name]
 		same = same && known && before == learns[mc.Name]
 	}
@@ -125,14 +131,18 @@ func (r *learner) teach(table *flow.Table, clusters []skottv1.ManagementCluster)
 	if r.table != table {
 		r.table, r.learning = table, learning(table)
 	}
-	r.learns = learns
+	r.learns, r.key = learns, key
 	everything, nothing := r.learning, fleet.Learning{Revision: "nothing"}
+	secretsToo := withSecrets(everything, key, r.options.Namespace)
 	r.fleet.Learn(func(c fleet.Cluster) (fleet.Learning, bool) {
 		here, known := learns[c.ManagementCluster]
-		if !here {
-			return nothing, known
+		switch {
+		case here.secrets:
+			return secretsToo, true
+		case here.objects:
+			return everything, true
 		}
-		return everything, true
+		return nothing, known
 	})
 }
 

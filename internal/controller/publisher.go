@@ -189,8 +189,13 @@ func (p *publisher) webhooks(ctx context.Context) (webhooks, error) {
 		if spec := list.Items[i].Spec.Webhook; spec != nil {
 			out.specs[list.Items[i].Name] = spec
 		}
-		if learn := list.Items[i].Spec.Learn; learn != nil && learn.Secrets != nil {
-			out.secrets[list.Items[i].Name] = *learn.Secrets
+		if reads(&list.Items[i]) {
+			out.secrets[list.Items[i].Name] = true
+		}
+	}
+	if len(out.secrets) > 0 {
+		if f := p.fingerprints(ctx); f != nil {
+			out.key = f.raw
 		}
 	}
 	return out, nil
@@ -227,8 +232,8 @@ func digest(s policy.Snapshot, clusters map[string]skottv1.GuardedCluster, hooks
 	slices.Sort(locations)
 	_ = encoder.Encode(locations)
 	_ = encoder.Encode(s.Rules.Kinds())
-	_ = encoder.Encode([]any{hooks.specs, hooks.secrets})
-	_ = encoder.Encode(clusters) // encoding sorts the keys; nothing of this can fail to encode
+	_ = encoder.Encode([]any{hooks.specs, hooks.secrets, hooks.key != nil}) // the key itself never changes
+	_ = encoder.Encode(clusters)                                            // encoding sorts the keys; nothing of this can fail to encode
 	return hex.EncodeToString(sum.Sum(nil))[:12]
 }
 

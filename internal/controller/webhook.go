@@ -16,6 +16,8 @@ type webhooks struct {
 	specs map[string]*skottv1.Webhook // by ManagementCluster, where it says anything
 	// secrets may be read there, by ManagementCluster.
 	secrets map[string]bool
+	// key of fingerprints; nil where no Secret may be read.
+	key []byte
 }
 
 // of is the guard webhook of a cluster, or nil if there is to be none.
@@ -35,6 +37,7 @@ func (w *webhooks) of(c status.Cluster, rules *policy.Rules, guards []*skottv1.G
 	}
 	out.Configuration, out.Probe = rules.Webhooks(exempt)
 	out.Reads = rules.Reads(w.secrets[c.ManagementCluster])
+	out.Key = w.key
 	acts, answers := policy.WebhookCanaries(guards)
 	out.Acts, out.Answers = fleet.Canary(acts), fleet.Canary(answers)
 	return out

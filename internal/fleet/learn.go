@@ -13,6 +13,8 @@ type Learning struct {
 	Revision string
 	// Kinds to learn from; none to learn nothing.
 	Kinds []LearnKind
+	// Gap is what cannot be learned, and why, for other reasons than the cluster's; or "".
+	Gap string
 }
 
 // LearnKind is a resource whose objects name addresses of the Environment they are in.

@@ -60,6 +60,7 @@ type learner struct {
 	// granted is when the rights were granted last, and refusal why they could not be.
 	granted  time.Time
 	refusal  string
+	gap      string // of what is to be learned
 	complete bool
 	unknown  map[string]bool
 	kinds    map[schema.GroupResource]*follower
@@ -261,7 +262,7 @@ func (r *learner) pass(ctx context.Context) error {
 			delete(r.kinds, resource)
 		}
 	}
-	r.unknown, r.complete = unknown, true
+	r.unknown, r.complete, r.gap = unknown, true, learning.Gap
 	r.mu.Unlock()
 	for _, f := range gone {
 		f.stop()
@@ -338,6 +339,9 @@ func (r *learner) report() {
 	var gaps []string
 	if r.refusal != "" {
 		gaps = append(gaps, r.refusal)
+	}
+	if r.gap != "" {
+		gaps = append(gaps, r.gap)
 	}
 	for _, f := range r.kinds {
 		listed, problem := f.sights.state()

@@ -42,6 +42,7 @@ type webhookLoop struct {
 	watch   *webhookWatch
 	granted string // what was granted last
 	pruned  bool   // nothing of another mode is left
+	keyless bool   // no key is left
 	passes  int
 	// bundle that the configurations in the cluster trust, as far as we wrote them.
 	bundle []byte
@@ -179,6 +180,9 @@ func (w *webhookLoop) publish(ctx context.Context, d Desired) error {
 	if err := w.prune(ctx, hook, namespace); err != nil {
 		return err
 	}
+	if err := w.handKey(ctx, hook, namespace); err != nil {
+		return err
+	}
 	objects := append(hook.workload(namespace), hook.at(hook.Probe, namespace, bundle))
 	live, err := getMetadata(ctx, w.operator(), kindWebhook, client.ObjectKey{Name: hook.Configuration.Name})
 	if err != nil {
@@ -207,6 +211,24 @@ func (w *webhookLoop) publish(ctx context.Context, d Desired) error {
 	}
 	ctrllog.FromContext(ctx).Info("The guard webhook answers: making it decide")
 	return w.write(ctx, hook.at(hook.Configuration, namespace, bundle))
+}
+
+// handKey gives the webhook the key, or takes it away. No configuration needs it.
+func (w *webhookLoop) handKey(ctx context.Context, hook *Webhook, namespace string) error {
+	o := hook.key(namespace)
+	if len(hook.Key) > 0 {
+		w.keyless = false
+		return w.write(ctx, o)
+	}
+	if w.keyless {
+		return nil
+	}
+	delete(w.records, objectKey{"Secret", keySecret})
+	if err := w.operator().Delete(ctx, o); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("cannot delete Secret %q: %w", keySecret, err)
+	}
+	w.keyless = true
+	return nil
 }
 
 // prune removes what runs the webhook in the cluster, where the platform runs it.

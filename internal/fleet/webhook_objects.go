@@ -27,6 +27,9 @@ const (
 	webhookRole = "skott-guard-operator"
 	// certificateSecret holds the serving certificate.
 	certificateSecret = "skott-guard-tls"
+	// keySecret holds what the webhook makes fingerprints of credentials with, at keyOfKey.
+	keySecret = "skott-guard-key"
+	keyOfKey  = "key"
 
 	guardPort   = 9443
 	servicePort = 443
@@ -44,6 +47,8 @@ type Webhook struct {
 	// certificate in the Secret.
 	URL      string
 	CABundle []byte
+	// Key to make fingerprints of credentials with; nil: it looks for none.
+	Key []byte
 	// Reads are resources that it reads beside Guards and Namespaces.
 	Reads []schema.GroupResource
 	// Configuration that makes it decide, and Probe that lets it be asked. Where the webhook
@@ -125,7 +130,7 @@ func (w *Webhook) guardClusterRules() []rbacv1.PolicyRule {
 }
 
 func guardRules() []rbacv1.PolicyRule {
-	return []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: watching, ResourceNames: []string{certificateSecret}}}
+	return []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: watching, ResourceNames: []string{certificateSecret, keySecret}}}
 }
 
 // webhookClusterRules: RBAC cannot restrict create by name, nor list and watch by label.
@@ -141,7 +146,7 @@ func webhookClusterRules(w *Webhook) []rbacv1.PolicyRule {
 func webhookRules() []rbacv1.PolicyRule {
 	change := []string{"get", "update", "patch", "delete"}
 	rules := []rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: append([]string{"list", "watch"}, change...), ResourceNames: []string{certificateSecret}},
+		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: append([]string{"list", "watch"}, change...), ResourceNames: []string{certificateSecret, keySecret}},
 		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create"}},
 	}
 	for _, r := range []schema.GroupResource{{Resource: "services"}, {Group: "apps", Resource: "deployments"}, {Group: "policy", Resource: "poddisruptionbudgets"}} {
@@ -150,6 +155,11 @@ func webhookRules() []rbacv1.PolicyRule {
 			rbacv1.PolicyRule{APIGroups: []string{r.Group}, Resources: []string{r.Resource}, Verbs: change, ResourceNames: []string{guardAccount}})
 	}
 	return rules
+}
+
+// key is the Secret with the key.
+func (w *Webhook) key(namespace string) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: namedIn(namespace, keySecret), Type: corev1.SecretTypeOpaque, Data: map[string][]byte{keyOfKey: w.Key}}
 }
 
 var guardLabels = map[string]string{"app.kubernetes.io/name": guardAccount}
@@ -197,7 +207,7 @@ func (w *Webhook) podSpec(namespace string) corev1.PodSpec {
 		TopologySpreadConstraints: []corev1.TopologySpreadConstraint{spread(corev1.LabelHostname), spread(corev1.LabelTopologyZone)},
 		Containers: []corev1.Container{{
 			Name: "guard", Image: w.Image,
-			Args: []string{"guard", "--namespace=" + namespace, "--certificate-secret=" + certificateSecret},
+			Args: []string{"guard", "--namespace=" + namespace, "--certificate-secret=" + certificateSecret, "--key-secret=" + keySecret},
 			Env:  []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "450MiB"}},
 			Ports: []corev1.ContainerPort{
 				{Name: "webhook", ContainerPort: guardPort, Protocol: corev1.ProtocolTCP},

@@ -40,6 +40,7 @@ func removals(namespace string) []client.Object {
 		&appsv1.Deployment{ObjectMeta: namedIn(namespace, guardAccount)},
 		&policyv1.PodDisruptionBudget{ObjectMeta: namedIn(namespace, guardAccount)},
 		&corev1.Service{ObjectMeta: namedIn(namespace, guardAccount)},
+		&corev1.Secret{ObjectMeta: namedIn(namespace, keySecret)},
 		&corev1.Secret{ObjectMeta: namedIn(namespace, certificateSecret)},
 		configurationNamed(WebhookProbe),
 	}
@@ -81,7 +82,7 @@ func (w *webhookLoop) certify(ctx context.Context, names []string) ([]byte, erro
 
 // webhookWatch follows the metadata of what makes the webhook act.
 type webhookWatch struct {
-	objects map[string]cache.SharedIndexInformer // by kind
+	objects map[string]cache.SharedIndexInformer // by kind, of Secrets also by name
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 }
@@ -100,9 +101,11 @@ func startWebhookWatch(ctx context.Context, config *rest.Config, namespace strin
 	follow(kindWebhook.Kind, informed{admissionv1.SchemeGroupVersion.WithResource("validatingwebhookconfigurations"), metav1.NamespaceAll, managed})
 	follow("Deployment", informed{appsv1.SchemeGroupVersion.WithResource("deployments"), namespace, managed})
 	follow("Service", informed{corev1.SchemeGroupVersion.WithResource("services"), namespace, managed})
-	follow("Secret", informed{corev1.SchemeGroupVersion.WithResource("secrets"), namespace, func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", certificateSecret).String()
-	}})
+	for _, name := range []string{certificateSecret, keySecret} { // RBAC lets them be watched one by one
+		follow("Secret/"+name, informed{corev1.SchemeGroupVersion.WithResource("secrets"), namespace, func(o *metav1.ListOptions) {
+			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", name).String()
+		}})
+	}
 	return w, nil
 }
 
@@ -116,6 +119,9 @@ func (w *webhookWatch) stop() {
 // suspect reports whether an object seems not to be what was written.
 func (w *webhookWatch) suspect(key objectKey, r record) bool {
 	informer := w.objects[key.kind]
+	if informer == nil {
+		informer = w.objects[key.kind+"/"+key.name]
+	}
 	if informer == nil || !informer.HasSynced() {
 		return false
 	}

@@ -154,7 +154,7 @@ func gather(in Input) map[key]map[skottv1.Origin]bool {
 type planner struct {
 	Input
 	seen map[key]map[skottv1.Origin]bool
-	// claimed counts who says that a host or an IP is of an Environment of class Production.
+	// claimed counts who says that a host, an IP or a credential is of an Environment of class Production.
 	claimed map[string]int
 	out     Changes
 }

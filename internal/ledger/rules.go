@@ -43,7 +43,8 @@ var Rules = []Rule{
 		"these are what a fresh installation calls its own", defaultProject},
 	{address.Registry, "a project that something pushes to", "the public registries, and what has no project",
 		"the same image goes through every environment", publicRegistry},
-	{address.Credential, "", "everything", "Secrets are not learned from by this version", never},
+	{address.Credential, "the fingerprint of a [credential](#credentials), where `spec.learn.secrets` is true",
+		"what is short, common, a placeholder or no secret", "with the key such values can be guessed, and what many have says nothing", nil},
 	{address.ClusterEndpoint, "", "everything", "the fleet's own clusters are recorded as they are connected to; other API servers are not production's because production names them", never},
 	{address.Git, "", "everything", "the same repository serves every environment", never},
 }

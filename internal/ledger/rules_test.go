@@ -63,7 +63,7 @@ func TestDistinct(t *testing.T) {
 		{address.Git, "git.example/org/repo", ""},
 		{address.ClusterEndpoint, "api.prod.example:6443", ""},
 		{address.ClusterEndpoint, "kubernetes.default.svc:443", ""},
-		{address.Credential, "hmac-sha256:" + strings.Repeat("0a", 32), ""},
+		{address.Credential, "hmac-sha256:" + strings.Repeat("0a", 32), "hmac-sha256:" + strings.Repeat("0a", 32)},
 		{address.Credential, "hunter2", ""},
 		{"Namespace", "namespace/shop", ""},
 		{"", "", ""},

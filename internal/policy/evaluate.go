@@ -59,6 +59,8 @@ type Evaluator struct {
 	finder *finder
 	// policies: only what the compiled policies read is read.
 	policies bool
+	// fingerprints makes those of credentials; nil: none is looked for.
+	fingerprints *address.Key
 }
 
 // NewEvaluator reads a Guard, all parts of it if it is split; at least one. They must not be
@@ -76,6 +78,13 @@ func NewEvaluator(parts ...*skottv1.Guard) *Evaluator {
 func (e *Evaluator) OfPolicies() *Evaluator {
 	out := *e
 	out.policies = true
+	return &out
+}
+
+// WithKey sees the credentials in Secrets too.
+func (e *Evaluator) WithKey(key *address.Key) *Evaluator {
+	out := *e
+	out.fingerprints = key
 	return &out
 }
 

@@ -89,7 +89,7 @@ type Violation struct {
 	Code Code
 	// Path of the field.
 	Path string
-	// Address as far as its author wrote it.
+	// Address as far as its author wrote it; "" of a credential.
 	Address string
 	// Owner of the address: a place.
 	Owner string
@@ -101,6 +101,9 @@ type Violation struct {
 
 // fragment is one violation in words.
 func (v Violation) fragment() string {
+	if v.Address == "" { // a credential: no more than that there is one
+		return v.Path + " " + v.phrase + ` that belongs to Environment "` + v.Owner + `" (` + string(v.Code) + ")"
+	}
 	return v.Path + " " + v.phrase + ` "` + flow.Cut(v.Address, maxValue) + `", which belongs to Environment "` + v.Owner + `" (` + string(v.Code) + ")"
 }
 

@@ -66,6 +66,7 @@ func (r *reading) object(kind *flow.Kind, object map[string]any, namespace strin
 	create := r.request.Operation == "CREATE"
 	if kind.Group == "" && kind.Resource == "secrets" {
 		object = withData(object)
+		r.credentials(object)
 	}
 	flow.Walk(kind, object, create, func(ref *flow.Reference) { r.reference(ref, namespace, depth) })
 	if len(kind.PodSpecs) > 0 && r.hosts && r.scattered == nil && !r.e.policies {

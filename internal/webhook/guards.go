@@ -11,6 +11,7 @@ import (
 	"time"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/address"
 	"github.com/skott-dev/skott/internal/flow"
 	"github.com/skott-dev/skott/internal/policy"
 )
@@ -23,6 +24,7 @@ const settleAtMost = 2 * time.Second
 type Guards struct {
 	mu      sync.Mutex
 	objects map[string]*skottv1.Guard
+	key     *address.Key
 	synced  bool
 	mixed   time.Time // since when they are of several revisions; zero if they are not
 	timer   *time.Timer
@@ -61,6 +63,13 @@ func (g *Guards) Set(guard *skottv1.Guard) {
 	g.change(func() { g.objects[guard.Name] = guard })
 }
 
+// SetKey takes the key of fingerprints. None changes nothing.
+func (g *Guards) SetKey(key *address.Key) {
+	if key != nil {
+		g.change(func() { g.key = key })
+	}
+}
+
 // Delete takes a Guard away.
 func (g *Guards) Delete(name string) {
 	g.change(func() { delete(g.objects, name) })
@@ -93,7 +102,7 @@ func (g *Guards) rebuild() {
 	if g.current.Load() != nil && g.waits() {
 		return
 	}
-	g.current.Store(verdictsOf(slices.SortedFunc(maps.Values(g.objects), func(a, b *skottv1.Guard) int { return cmp.Compare(a.Name, b.Name) })))
+	g.current.Store(verdictsOf(g.key, slices.SortedFunc(maps.Values(g.objects), func(a, b *skottv1.Guard) int { return cmp.Compare(a.Name, b.Name) })))
 }
 
 // waits reports whether a publication seems to be under way. An address that moves from one
@@ -120,7 +129,7 @@ func (g *Guards) waits() bool {
 }
 
 // verdictsOf builds what decides from Guards sorted by name.
-func verdictsOf(guards []*skottv1.Guard) *verdicts {
+func verdictsOf(key *address.Key, guards []*skottv1.Guard) *verdicts {
 	v := &verdicts{}
 	for _, action := range []skottv1.Action{skottv1.ActionDeny, skottv1.ActionWarn, skottv1.ActionAudit} {
 		var parts []*skottv1.Guard
@@ -130,7 +139,7 @@ func verdictsOf(guards []*skottv1.Guard) *verdicts {
 			}
 		}
 		if len(parts) > 0 {
-			e := policy.NewEvaluator(parts...)
+			e := policy.NewEvaluator(parts...).WithKey(key)
 			e.Prepare()
 			v.actions = append(v.actions, actionVerdict{action, e})
 			v.revision = cmp.Or(v.revision, parts[0].Spec.Revision)

@@ -25,8 +25,9 @@ import (
 type Options struct {
 	// Config leads to the API server of the cluster.
 	Config *rest.Config
-	// Namespace and CertificateSecret name the Secret with the serving certificate.
-	Namespace, CertificateSecret string
+	// Namespace and CertificateSecret name the Secret with the serving certificate, KeySecret
+	// the one with the key of fingerprints, which need not be there.
+	Namespace, CertificateSecret, KeySecret string
 	// BindAddress of the webhook. MetricsAddress and ProbeAddress may be "0" for none.
 	BindAddress, MetricsAddress, ProbeAddress string
 	// Drain is how long the server goes on answering after it was told to end, while it says
@@ -60,7 +61,7 @@ func Run(ctx context.Context, options Options) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	recorder := metrics.New(registry)
-	w, err := newWatcher(options.Config, objectName{options.Namespace, options.CertificateSecret}, options.Log)
+	w, err := newWatcher(options)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/address"
 	"github.com/skott-dev/skott/internal/flow"
 )
 
@@ -44,15 +45,16 @@ var namespaceResource = corev1.SchemeGroupVersion.WithResource("namespaces")
 
 // watcher follows what the webhook reads in its cluster.
 type watcher struct {
-	guards, secret cache.SharedIndexInformer
-	namespaces     cache.SharedIndexInformer
-	live           metadata.Interface
-	objects        dynamic.Interface
-	log            logr.Logger
+	guards, secret, key cache.SharedIndexInformer
+	namespaces          cache.SharedIndexInformer
+	live                metadata.Interface
+	objects             dynamic.Interface
+	log                 logr.Logger
 }
 
 // newWatcher prepares the informers. They feed guards and certificate once they run.
-func newWatcher(config *rest.Config, secret objectName, log logr.Logger) (*watcher, error) {
+func newWatcher(options Options) (*watcher, error) {
+	config := options.Config
 	live, err := metadata.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch: %w", err)
@@ -69,17 +71,17 @@ func newWatcher(config *rest.Config, secret objectName, log logr.Logger) (*watch
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{live: live, objects: objects, log: log}
+	w := &watcher{live: live, objects: objects, log: options.Log}
 	w.guards = cache.NewSharedIndexInformer(
 		cache.NewListWatchFromClient(guards, "guards", metav1.NamespaceAll, fields.Everything()), &skottv1.Guard{}, 0, nil)
-	w.secret = cache.NewSharedIndexInformer(
-		cache.NewListWatchFromClient(core, "secrets", secret.namespace, fields.OneTermEqualSelector("metadata.name", secret.name)), &corev1.Secret{}, 0, nil)
+	secret := func(name string) cache.SharedIndexInformer {
+		return cache.NewSharedIndexInformer(
+			cache.NewListWatchFromClient(core, "secrets", options.Namespace, fields.OneTermEqualSelector("metadata.name", name)), &corev1.Secret{}, 0, nil)
+	}
+	w.secret, w.key = secret(options.CertificateSecret), secret(options.KeySecret)
 	w.namespaces = metadatainformer.NewFilteredMetadataInformer(live, namespaceResource, metav1.NamespaceAll, 0, nil, nil).Informer()
 	return w, w.namespaces.SetTransform(strip)
 }
-
-// objectName names one object of a namespace.
-type objectName struct{ namespace, name string }
 
 // strip leaves of a namespace what is read of it.
 func strip(o any) (any, error) {
@@ -132,7 +134,12 @@ func (w *watcher) run(ctx context.Context, guards *Guards, certificate *Certific
 	if _, err := w.secret.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: load, UpdateFunc: func(_, o any) { load(o) }}); err != nil {
 		return fmt.Errorf("cannot watch the certificate: %w", err)
 	}
-	for _, i := range []cache.SharedIndexInformer{w.guards, w.secret, w.namespaces} {
+	if _, err := w.key.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(o any) { guards.SetKey(keyOf(o)) }, UpdateFunc: func(_, o any) { guards.SetKey(keyOf(o)) },
+	}); err != nil {
+		return fmt.Errorf("cannot watch the key of fingerprints: %w", err)
+	}
+	for _, i := range []cache.SharedIndexInformer{w.guards, w.secret, w.key, w.namespaces} {
 		go i.RunWithContext(ctx)
 	}
 	if cache.WaitForCacheSync(ctx.Done(), fed.HasSynced, w.namespaces.HasSynced) {
@@ -141,6 +148,18 @@ func (w *watcher) run(ctx context.Context, guards *Guards, certificate *Certific
 	}
 	return nil
 }
+
+// keyOf is the key in a Secret, or nil. One that was deleted goes on being used until there is
+// another, or the webhook starts anew.
+func keyOf(o any) *address.Key {
+	if s, ok := o.(*corev1.Secret); ok {
+		return address.NewKey(s.Data[keyOfKey])
+	}
+	return nil
+}
+
+// keyOfKey is where the fleet puts the key of fingerprints.
+const keyOfKey = "key"
 
 // labels of a namespace. One that was made a moment ago is asked for: it may be of an
 // Environment of its own.
