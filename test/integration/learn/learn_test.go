@@ -57,6 +57,7 @@ var _ = Describe("Learning", Ordered, func() {
 	It("gives what is in a namespace of staging to staging", knowsNamespaces, SpecTimeout(4*time.Minute))
 	It("writes a location again that was deleted while its address is in use", comesBack, SpecTimeout(4*time.Minute))
 	It("stops learning where it is told to", stopsLearning, SpecTimeout(4*time.Minute))
+	It("learns fingerprints of credentials, and keeps no value", fingerprintsCredentials, SpecTimeout(4*time.Minute))
 	It("says what it may not read, and learns the rest", saysWhatIsForbidden, SpecTimeout(5*time.Minute))
 	// These two take many minutes on a busy machine; docs/learning.md says how to run them.
 	if os.Getenv("SKOTT_LEARN_LONG") != "" {
@@ -318,6 +319,7 @@ func saysWhatIsForbidden(ctx SpecContext) {
 	eventually(ctx, func(g Gomega) {
 		g.Expect(condition(ctx, mc, skottv1.ConditionLearning)).To(ContainSubstring("=True"))
 	}, 80*time.Second)
+	saysThatSecretsAreForbidden(ctx, guest)
 	Expect(hub.Delete(ctx, mc)).To(Succeed())
 }
 

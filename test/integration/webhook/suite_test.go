@@ -75,6 +75,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	cluster = clientOf(staging.Config())
 	platform, err = corpus.ReadPlatform()
 	Expect(err).NotTo(HaveOccurred())
+	declare()
 	service, err = newBalancer()
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(service.close)
@@ -128,7 +129,7 @@ func startFleet(ctx context.Context, life time.Duration) {
 		guards := p.Guards(platform.Clusters["staging"].GuardedCluster, c.Namespaces, families)
 		d := fleet.Desired{
 			Revision: guards[0].Spec.Revision, Guards: guards, Policies: rules.Policies(families),
-			Bindings: policy.Bindings(families, p.Actions()...), Webhook: &fleet.Webhook{URL: service.url(), Reads: rules.Reads(false)},
+			Bindings: policy.Bindings(families, p.Actions()...), Webhook: &fleet.Webhook{URL: service.url(), Reads: rules.Reads(false), Key: key},
 		}
 		for _, canary := range policy.Canaries(guards) {
 			d.Canaries = append(d.Canaries, fleet.Canary(canary))

@@ -165,6 +165,8 @@ var _ = Describe("The guard webhook", Ordered, func() {
 		Expect(cluster.Update(ctx, s)).To(MatchError(ContainSubstring(denied)))
 	}, SpecTimeout(time.Minute))
 
+	It("refuses a credential of production, and says nothing of it", refusesCredentials, SpecTimeout(2*time.Minute))
+
 	It("reads no more than it has to", func(ctx SpecContext) {
 		as := clientOf(account(ctx))
 		reads := policy.BuiltinRules().Reads(false)
@@ -174,7 +176,7 @@ var _ = Describe("The guard webhook", Ordered, func() {
 			allowed                         bool
 		}{
 			{"watch", "skott.dev", "guards", "", "", true}, {"list", "", "namespaces", "", "", true},
-			{"get", "", "secrets", namespace, "skott-guard-tls", true}, {"get", reads[0].Group, reads[0].Resource, "default", "b", true},
+			{"get", "", "secrets", namespace, "skott-guard-tls", true}, {"get", "", "secrets", namespace, "skott-guard-key", true}, {"get", reads[0].Group, reads[0].Resource, "default", "b", true},
 			{"get", "", "secrets", namespace, "other", false}, {"list", "", "secrets", namespace, "", false}, {"get", "", "secrets", "default", "s", false},
 			{"list", reads[0].Group, reads[0].Resource, "", "", false}, {"list", "", "pods", "", "", false}, {"patch", "skott.dev", "guards", "", "skott", false}, {"create", "", "pods", namespace, "", false},
 		} {
