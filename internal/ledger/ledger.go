@@ -154,7 +154,8 @@ func gather(in Input) map[key]map[skottv1.Origin]bool {
 type planner struct {
 	Input
 	seen map[key]map[skottv1.Origin]bool
-	// claimed counts who says that a host, an IP or a credential is of an Environment of class Production.
+	// claimed counts who says that a host, an IP or a credential is of an Environment of class
+	// Production.
 	claimed map[string]int
 	out     Changes
 }
@@ -162,8 +163,10 @@ type planner struct {
 // answered are the types of what an object answers on. Anybody who may create such an object
 // can write any name into it, so that of a non-production cluster is no proof that the name
 // is its own: production would be refused what it calls. It is learned only to show that
-// production has it too.
-func answered(t address.Type) bool { return t == address.Host || t == address.CIDR }
+// production has it too. The same holds of credentials, which anybody can copy into a Secret.
+func answered(t address.Type) bool {
+	return t == address.Host || t == address.CIDR || t == address.Credential
+}
 
 // claim finds what production answers on.
 func (p *planner) claim(own []key) {

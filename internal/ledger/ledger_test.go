@@ -344,6 +344,7 @@ func TestHostsOfStaging(t *testing.T) {
 		"SeenInProduction":   {nil, []Sighting{theirs, ours}, 2},
 		"DeclaredProduction": {[]skottv1.DataLocation{declared("shop", "production", address.Host, "Shop.example.")}, []Sighting{theirs}, 2},
 		"DeclaredStaging":    {[]skottv1.DataLocation{declared("shop", "staging", address.Host, "shop.example")}, []Sighting{theirs}, 1},
+		"Credential":         {nil, []Sighting{sighting("staging", address.Credential, "hmac-sha256:"+strings.Repeat("0a", 32), "shop/db")}, 0},
 		"MissingEnvironment": {nil, []Sighting{sighting("missing", address.Host, "shop.example", "shop/web")}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
