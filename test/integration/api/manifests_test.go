@@ -60,7 +60,8 @@ var grants = []grant{
 	{operator, "get", "", "secrets", "skott-system", "mc-sto2-prod", true},
 	{operator, "get", "", "secrets", "argocd", "cluster-a", false},
 	{operator, "list", "", "secrets", "", "", false},
-	{operator, "create", "", "secrets", "skott-system", "", false},
+	{operator, "create", "", "secrets", "skott-system", "", true}, // the key of fingerprints
+	{operator, "create", "", "secrets", "default", "", false},
 	{operator, "create", "", "serviceaccounts/token", "skott-system", canary, true},
 	{operator, "create", "", "serviceaccounts/token", "skott-system", operator, true},
 	{operator, "create", "", "serviceaccounts/token", "skott-system", nobody, false},
