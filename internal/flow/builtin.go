@@ -171,6 +171,9 @@ func newKind(spec *skottv1.MovementKindSpec) (*Kind, error) {
 		if err != nil {
 			return nil, fmt.Errorf("podSpecs[%d]: %w", i, err)
 		}
+		if hasOwnName(steps) {
+			return nil, fmt.Errorf("podSpecs[%d]: a name in brackets inside braces is for with alone", i)
+		}
 		if len(spec.PodSpecs) == 1 && len(spec.Fields) == 0 && walks(steps) == 0 {
 			k.Root, k.Rows, k.root, path = path, "podSpec", steps, ""
 		}
@@ -264,6 +267,9 @@ func (f *Field) parse() error {
 	if walks(f.steps) > maxNames {
 		return fmt.Errorf("path: goes through more than %d lists and maps", maxNames)
 	}
+	if hasOwnName(f.steps) {
+		return errors.New("path: a name in brackets inside braces is for with alone")
+	}
 	for i, w := range f.With {
 		steps, err := parsePath(w)
 		if err != nil {
@@ -272,7 +278,11 @@ func (f *Field) parse() error {
 		f.with = append(f.with, steps)
 	}
 	for i := range f.With {
-		if steps, _ := f.WithSteps(i); walks(steps) > 0 {
+		steps, relative := f.WithSteps(i)
+		if relative && hasOwnName(steps) {
+			return fmt.Errorf("with.%s: a name in brackets is for a map outside of the element", companions[f.Form][i])
+		}
+		if walks(steps) > 0 {
 			return fmt.Errorf("with.%s: goes through a list or a map that %s does not go through", companions[f.Form][i], f.Path)
 		}
 	}

@@ -215,6 +215,39 @@ func TestWalkBelowMap(t *testing.T) {
 	}
 }
 
+// TestOwnName: the name of an element stands where only the element knows it.
+func TestOwnName(t *testing.T) {
+	field := func(path, endpoint string) skottv1.MovementKindSpec {
+		f := skottv1.MovementField{Path: path, Form: Bucket, Direction: From}
+		if endpoint != "" {
+			f.With = map[string]string{"endpoint": endpoint}
+		}
+		return skottv1.MovementKindSpec{Group: "a.example", Kind: "A", Resource: "as", Versions: []string{"v1"}, Fields: []skottv1.MovementField{f}}
+	}
+	pods := skottv1.MovementKindSpec{Group: "a.example", Kind: "A", Resource: "as", Versions: []string{"v1"}, PodSpecs: []string{"spec.x{[name]}"}}
+	for name, c := range map[string]struct {
+		spec skottv1.MovementKindSpec
+		want string
+	}{
+		"in a companion elsewhere":         {field("spec.repos[name].bucket", "spec.global{[name]-path}"), ""},
+		"in a companion without a list":    {field("spec.bucket", "spec.global{[name]-path}"), ""},
+		"in the path itself":               {field("spec.global{[name]-path}", ""), "path: a name in brackets inside braces is for with alone"},
+		"in a companion of the element":    {field("spec.repos[name].bucket", "spec.repos[name].x{[name]}"), "with.endpoint: a name in brackets is for a map outside of the element"},
+		"in the path of the spec of a pod": {pods, "podSpecs[0]: a name in brackets inside braces is for with alone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, errs := Builtin().Merge([]skottv1.MovementKindSpec{c.spec})
+			got := ""
+			if errs[0] != nil {
+				got = errs[0].Error()
+			}
+			if !strings.HasSuffix(got, c.want) || (got == "") != (c.want == "") {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 // FuzzWalk holds that no object, of whatever shape, makes the reading fail, and that what is
 // read fits one line.
 func FuzzWalk(f *testing.F) {

@@ -46,6 +46,11 @@ func OwnName(name string) (before, key, after string, ok bool) {
 	return before, key, after, open && shut
 }
 
+// hasOwnName reports whether a step holds the name of a list element.
+func hasOwnName(steps []Step) bool {
+	return slices.ContainsFunc(steps, func(s Step) bool { _, _, _, ok := OwnName(s.Name); return ok })
+}
+
 // innermost is the number of steps up to and including the last list, or the last map that
 // the path goes on below.
 func innermost(steps []Step) int {
