@@ -36,7 +36,12 @@ type compiled struct {
 func compile(t testing.TB, family flow.Family) compiled {
 	t.Helper()
 	policies := policy.BuiltinRules().Policies(policy.BuiltinRules().AllFamilies())
-	p := policies[slices.IndexFunc(policies, func(p *admissionv1.ValidatingAdmissionPolicy) bool { return p.Name == policy.PolicyName(family, "") })]
+	return compilePolicy(t, policies[slices.IndexFunc(policies, func(p *admissionv1.ValidatingAdmissionPolicy) bool { return p.Name == policy.PolicyName(family, "") })])
+}
+
+// compilePolicy fails the test where an expression does not compile.
+func compilePolicy(t testing.TB, p *admissionv1.ValidatingAdmissionPolicy) compiled {
+	t.Helper()
 	compiler, err := cel.NewCompositedCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
 	if err != nil {
 		t.Fatal(err)
@@ -47,6 +52,11 @@ func compile(t testing.TB, family flow.Family) compiled {
 		variables[i] = &validating.Variable{Name: v.Name, Expression: v.Expression}
 	}
 	compiler.CompileAndStoreVariables(variables, options, environment.StoredExpressions)
+	for _, v := range variables {
+		if err := compiler.CompileCELExpression(v, options, environment.StoredExpressions).Error; err != nil {
+			t.Fatalf("variable %s: %v: %s", v.GetName(), err, v.GetExpression())
+		}
+	}
 	var conditions, messages []cel.ExpressionAccessor
 	for _, v := range p.Spec.Validations {
 		conditions = append(conditions, &validating.ValidationCondition{Expression: v.Expression, Message: v.Message, Reason: v.Reason})
