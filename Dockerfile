@@ -9,13 +9,18 @@ COPY config/crd/ config/crd/
 COPY internal/ internal/
 ARG TARGETOS TARGETARCH
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -ldflags '-s -w' -o /out/manager ./cmd/manager
+    go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o /out/manager ./cmd/manager
 
 FROM gcr.io/distroless/static:nonroot
-ARG VERSION=dev REVISION=unknown
+ARG VERSION=dev REVISION=unknown CREATED=""
 LABEL org.opencontainers.image.title="Skott" \
       org.opencontainers.image.description="Refuses production data crossing into non-production clusters" \
+      org.opencontainers.image.vendor="skott-dev" \
+      org.opencontainers.image.url="https://github.com/skott-dev/skott" \
+      org.opencontainers.image.documentation="https://github.com/skott-dev/skott/tree/main/docs" \
       org.opencontainers.image.source="https://github.com/skott-dev/skott" \
+      org.opencontainers.image.base.name="gcr.io/distroless/static:nonroot" \
+      org.opencontainers.image.created="$CREATED" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"

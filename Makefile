@@ -6,8 +6,13 @@ BIN := $(CURDIR)/bin
 # No program here needs C, so a machine without a C compiler builds the same ones.
 GO_BUILD := CGO_ENABLED=0 go build
 
+# The same bytes from the same sources and Go, wherever and from whatever copy of the repository they are built.
+RELEASE_BUILD := CGO_ENABLED=0 GOFLAGS=-mod=readonly go build -trimpath -buildvcs=false -ldflags '-s -w -buildid='
+
 # The integration suites share two or so cores with the control planes they start, so packages run one at a time.
 INTEGRATION_FLAGS ?= -p 1 -timeout 30m
+FUZZ ?= ^Fuzz
+FUZZ_TIME ?= 5s
 BENCH ?= .
 BENCH_TIME ?= 200ms
 BENCH_FLAGS ?=
@@ -51,9 +56,16 @@ vet: ## Check formatting and run go vet.
 lint: vet $(BIN)/golangci-lint ## Run vet and golangci-lint.
 	$(BIN)/golangci-lint run
 
+# Where vuln.go.dev cannot be reached: VULN_FLAGS='-db file:///a/copy'.
+VULN_FLAGS ?=
+
 .PHONY: vulncheck
 vulncheck: ## Look for known vulnerabilities in what the code reaches (asks vuln.go.dev).
-	$(GEN) govulncheck ./...
+	$(GEN) govulncheck $(VULN_FLAGS) ./...
+
+.PHONY: licences
+licences: ## List the licences of all that is linked into the programs; one that is not allowed fails.
+	go run ./hack/supply licences
 
 .PHONY: verify
 verify: generate manifests ## Fail when generated files differ from the committed ones.
@@ -64,11 +76,25 @@ verify: generate manifests ## Fail when generated files differ from the committe
 ##@ Test
 
 .PHONY: test
-test: vet test-unit test-integration ## Run all tests.
+test: vet test-unit test-fuzz test-integration ## Run all tests.
+
+.PHONY: check
+check: lint verify licences vulncheck verify-build sbom ## Run what a release needs beside the tests.
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no control plane.
 	go test $(UNIT_PACKAGES)
+
+# Finds the targets by itself. A crasher is written to testdata/fuzz beside its test: commit it with the fix.
+.PHONY: test-fuzz
+test-fuzz: ## Fuzz every target for FUZZ_TIME; FUZZ selects among them.
+	@targets=$$(go test -list '$(FUZZ)' $(UNIT_PACKAGES) | awk '/^Fuzz/ {names = names " " $$1} \
+		/^ok/ {n = split(names, name, " "); for (i = 1; i <= n; i++) print $$2 ":" name[i]; names = ""}'); \
+	test -n "$$targets" || { echo "no fuzz target found"; exit 1; }; \
+	for target in $$targets; do \
+		echo "fuzz $$target"; \
+		go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 20x "$${target%:*}" || exit 1; \
+	done
 
 .PHONY: test-integration
 test-integration: tools ## Run the suites against real control planes on loopback.
@@ -105,7 +131,23 @@ demo-down: ## Stop what demo-up started.
 
 .PHONY: build
 build: ## Build the operator into bin/
-	$(GO_BUILD) -trimpath -ldflags '-s -w' -o $(BIN)/ ./cmd/...
+	$(RELEASE_BUILD) -o $(BIN)/ ./cmd/...
+
+# Twice from nothing, in other directories with other caches: what differs would be of the machine and not of the code.
+.PHONY: verify-build
+verify-build: ## Build everything twice and fail unless the programs are the same, byte by byte.
+	@dir=$$(mktemp -d) && trap 'chmod -R u+w "$$dir" && rm -rf "$$dir"' EXIT && set -e && \
+	for n in 1 2; do \
+		mkdir -p "$$dir/$$n/src" && git ls-files -z -co --exclude-standard | tar --null -T - -c | tar -x -C "$$dir/$$n/src"; \
+		(cd "$$dir/$$n/src" && GOCACHE="$$dir/$$n/cache" $(RELEASE_BUILD) -o "$$dir/$$n/" ./cmd/...) && rm -rf "$$dir/$$n/cache"; \
+	done && \
+	for program in manager kubectl-skott; do \
+		cmp "$$dir/1/$$program" "$$dir/2/$$program" && echo "$$(sha256sum < "$$dir/1/$$program" | cut -d' ' -f1)  $$program, twice"; \
+	done
+
+.PHONY: sbom
+sbom: build ## Write what the programs are made of into dist/*.cdx.json (CycloneDX).
+	go run ./hack/supply -o dist sbom $(BIN)/manager $(BIN)/kubectl-skott
 
 .PHONY: build-installer
 build-installer: manifests $(BIN)/kubectl ## Write dist/install.yaml, everything Skott needs in one file.
