@@ -109,6 +109,12 @@ bench: tools ## Run benchmarks, then measure the policies on real API servers; B
 	go test -p 1 -timeout 60m -run '^$$' -bench '$(BENCH)' -benchtime $(BENCH_TIME) -benchmem ./internal/...
 	go run ./test/bench $(BENCH_FLAGS)
 
+ADMISSION_FLAGS ?=
+
+.PHONY: bench-admission
+bench-admission: tools ## Measure Skott beside other ways to refuse, in one API server; ADMISSION_FLAGS=-update writes docs/performance.md.
+	go run ./test/bench admission -product test/bench/hooks/plain-policy.sh $(ADMISSION_FLAGS)
+
 .PHONY: bench-find
 bench-find: ## Compare address.Finder with other matchers, in one run.
 	cd test/bench/matcher && go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCH_TIME) .

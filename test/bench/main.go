@@ -4,6 +4,8 @@
 // how soon a changed Guard refuses. One server has no policy, the others have Guards of
 // growing size. They are asked in turns, in slices of a few requests, so that whatever else
 // the machine does falls on all of them alike; ratios are to be read, not times.
+//
+// "bench admission" measures Skott beside other ways to refuse the same, in one API server.
 package main
 
 import (
@@ -22,6 +24,15 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && subcommands[os.Args[1]] != nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		if err := subcommands[os.Args[1]](ctx, os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	budget := flag.Duration("budget", 15*time.Second, "time for the latency of each kind of object, over all servers")
 	slice := flag.Int("slice", 10, "requests to one server before the next has its turn")
 	changes := flag.Int("changes", 10, "changes of the Guard that are timed, for each size")
@@ -35,6 +46,9 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// subcommands by name; without one, the policies are measured on servers of their own.
+var subcommands = map[string]func(context.Context, []string) error{"admission": runAdmission, bareCommand: runBare}
 
 // settings are the flags.
 type settings struct {

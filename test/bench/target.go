@@ -48,19 +48,10 @@ func start(ctx context.Context, env *testenv.Env) ([]*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	velero := testenv.Velero
-	velero.Files = []string{"config/crd/v1/bases/velero.io_backupstoragelocations.yaml"}
-	crds, err := testenv.CRDs(ctx, velero)
-	if err != nil {
-		return nil, err
-	}
 	var targets []*target
 	for i, server := range servers {
-		t := &target{label: "none", server: server, bodies: map[string][]byte{}}
-		if t.http, err = rest.HTTPClientFor(server.Config()); err != nil {
-			return nil, err
-		}
-		if err := server.Install(ctx, crds...); err != nil {
+		t, err := newTarget(ctx, server)
+		if err != nil {
 			return nil, err
 		}
 		if i > 0 {
@@ -75,8 +66,23 @@ func start(ctx context.Context, env *testenv.Env) ([]*target, error) {
 	return targets, nil
 }
 
-// guard installs the policies and a Guard, and waits until every family acts.
-func (t *target) guard(ctx context.Context) error {
+// newTarget is a server that has the kinds of the objects.
+func newTarget(ctx context.Context, server *testenv.Server) (*target, error) {
+	velero := testenv.Velero
+	velero.Files = []string{"config/crd/v1/bases/velero.io_backupstoragelocations.yaml"}
+	crds, err := testenv.CRDs(ctx, velero)
+	if err != nil {
+		return nil, err
+	}
+	t := &target{label: "none", server: server, bodies: map[string][]byte{}}
+	if t.http, err = rest.HTTPClientFor(server.Config()); err != nil {
+		return nil, err
+	}
+	return t, server.Install(ctx, crds...)
+}
+
+// install installs the policies, which act once they are bound.
+func (t *target) install(ctx context.Context) error {
 	config, err := t.server.ConfigFor(policy.Operator, "system:masters")
 	if err != nil {
 		return err
@@ -99,7 +105,12 @@ func (t *target) guard(ctx context.Context) error {
 	for _, p := range policy.BuiltinRules().Policies(benchFamilies) {
 		objects = append(objects, plain(p, "", ""))
 	}
-	if err := t.server.Apply(ctx, objects...); err != nil {
+	return t.server.Apply(ctx, objects...)
+}
+
+// guard installs the policies and a Guard, and waits until every family acts.
+func (t *target) guard(ctx context.Context) error {
+	if err := t.install(ctx); err != nil {
 		return err
 	}
 	guards := policy.New(load.Snapshot(t.size)).Guards(load.Staging, nil, benchFamilies)

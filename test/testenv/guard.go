@@ -82,5 +82,8 @@ func (g *Guard) End(within time.Duration) error {
 // MetricsURL is where the webhook serves its metrics.
 func (g *Guard) MetricsURL() string { return fmt.Sprintf("http://%s:%d/metrics", loopback, g.ports[0]) }
 
+// PID is the process number, or 0 when the webhook is stopped.
+func (g *Guard) PID() int { return g.process.pid() }
+
 // LogFile holds everything that the webhook printed.
 func (g *Guard) LogFile() string { return g.process.logFile }

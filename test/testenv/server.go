@@ -218,6 +218,12 @@ func (s *Server) URL() string { return fmt.Sprintf("https://%s:%d", loopback, s.
 // CA is the PEM certificate of the authority that issued the serving certificate and all client certificates.
 func (s *Server) CA() []byte { return append([]byte(nil), s.ca.pem...) }
 
+// Serving issues a certificate and its key, as PEM, for a server on this machine. CA is its authority.
+func (s *Server) Serving() (certificate, key []byte, err error) {
+	issued, err := s.ca.serving()
+	return issued.certificate, issued.key, err
+}
+
 // PID is the process number, or 0 when the server is stopped.
 func (s *Server) PID() int { return s.process.pid() }
 

@@ -7,6 +7,7 @@ package load
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -91,6 +92,43 @@ func Objects() []Object {
 	}
 }
 
+// In is the object in another namespace.
+func (o Object) In(namespace string) Object {
+	o.Path = strings.Replace(o.Path, "/namespaces/default/", "/namespaces/"+namespace+"/", 1)
+	o.Content = maps.Clone(o.Content)
+	metadata := maps.Clone(o.Content["metadata"].(map[string]any)) //nolint:forcetypeassert // objects are made here
+	metadata["namespace"] = namespace
+	o.Content["metadata"] = metadata
+	o.Name += " in " + namespace
+	return o
+}
+
+// CrossingHost is a host of production in every platform of ten addresses or more.
+var CrossingHost = address(4).Value
+
+// Naming is the object with a host of production in it as well.
+func (o Object) Naming(host string) Object {
+	switch o.Resource {
+	case "backupstoragelocations":
+		endpoint, bucket := address(0).Value[:strings.LastIndexByte(address(0).Value, '/')], address(0).Value[strings.LastIndexByte(address(0).Value, '/')+1:]
+		o.Content = Location(endpoint, bucket)
+	case "deployments":
+		o.Content = deployment(40, map[string]any{"name": "DATABASE", "value": "postgresql://app@" + host + ":5432/app"})
+	case "configmaps":
+		o.Content = maps.Clone(o.Content)
+		data := maps.Clone(o.Content["data"].(map[string]any)) //nolint:forcetypeassert // objects are made here
+		data["database"] = "postgresql://app@" + host + ":5432/app"
+		o.Content["data"] = data
+	}
+	o.Name += ", crossing"
+	return o
+}
+
+// Map is a ConfigMap of that many bytes.
+func Map(bytes int) Object {
+	return Object{fmt.Sprintf("ConfigMap, %d KB", bytes>>10), "", "configmaps", "/api/v1/namespaces/default/configmaps", configMap(bytes)}
+}
+
 // Location is a BackupStorageLocation.
 func Location(endpoint, bucket string) map[string]any {
 	return map[string]any{
@@ -114,8 +152,8 @@ func claim() map[string]any {
 }
 
 // deployment has n env values of which every second names a host, as values do.
-func deployment(n int) map[string]any {
-	var env []any
+func deployment(n int, more ...any) map[string]any {
+	env := more
 	for i := range n {
 		value := fmt.Sprintf("level-%d", i)
 		if i%2 == 0 {
