@@ -39,6 +39,9 @@ const (
 	ConditionDatacentersCovered = "DatacentersCovered"
 	// ConditionSeparated: no crossing into or out of the Environment is open.
 	ConditionSeparated = "Separated"
+	// ConditionSecurityParity: the clusters have the security measures that production's have
+	// (R18). Environments of stage production have no such condition.
+	ConditionSecurityParity = "SecurityParity"
 
 	ReasonComplete               = "Complete"               // members of both kinds exist
 	ReasonNoManagementCluster    = "NoManagementCluster"    // no ManagementCluster names the Environment
@@ -48,6 +51,9 @@ const (
 	ReasonSeparated              = "Separated"              // no contested address is known
 	ReasonContestedAddresses     = "ContestedAddresses"     // an address belongs to two Environments
 	ReasonManagementClusterUnfit = "ManagementClusterUnfit" // a member is not Ready; the message names it
+	ReasonParity                 = "Parity"                 // nothing that production has is missing
+	ReasonMeasuresMissing        = "MeasuresMissing"        // the message names what is missing or weaker, and where
+	ReasonNotCompared            = "NotCompared"            // something could not be read; the message names it
 )
 
 // EnvironmentSpec says what the Environment is.
@@ -94,7 +100,7 @@ type EnvironmentSpec struct {
 
 // EnvironmentStatus is what Skott observes of the Environment.
 type EnvironmentStatus struct {
-	// conditions: Ready, Complete, DatacentersCovered, Separated.
+	// conditions: Ready, Complete, DatacentersCovered, Separated, SecurityParity.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -123,12 +129,79 @@ type EnvironmentStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Violations *int32 `json:"violations,omitempty"`
 
+	// parity compares the security measures of its clusters with those of production. It is
+	// not there when stage is production.
+	// +optional
+	Parity *ParityStatus `json:"parity,omitempty"`
+
 	// isolation is how far the Environment is apart from each other one.
 	// +optional
 	// +listType=map
 	// +listMapKey=environment
 	// +kubebuilder:validation:MaxItems=512
 	Isolation []IsolationStatus `json:"isolation,omitempty"`
+}
+
+// ParityStatus says which security measures of production an Environment lacks. What most
+// production clusters of a role have counts as production's.
+type ParityStatus struct {
+	// clusters of the Environment that were compared.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Clusters *int32 `json:"clusters,omitempty"`
+	// productionClusters they were compared with.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ProductionClusters *int32 `json:"productionClusters,omitempty"`
+	// measures that count as production's.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Measures *int32 `json:"measures,omitempty"`
+	// missingCount is how many of them are missing, or weaker, in at least one cluster.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	MissingCount *int32 `json:"missingCount,omitempty"`
+	// missing are those, the first of them.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Missing []MissingMeasure `json:"missing,omitempty"`
+}
+
+// MissingMeasure is a security measure that production has.
+type MissingMeasure struct {
+	// kind of the object that is the measure.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind,omitempty"`
+	// name of it in production; of what a namespace has, the name of the namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Name string `json:"name,omitempty"`
+	// role of the clusters that it is compared in: Management, Ops or Workload.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Role string `json:"role,omitempty"`
+	// production is how strong it is there: Deny, Fail, restricted; "" where it is there or not.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Production string `json:"production,omitempty"`
+	// weaker: the clusters have it, and none lacks it, but not as strong.
+	// +optional
+	Weaker *bool `json:"weaker,omitempty"`
+	// clusters that lack it or have it weaker: the ManagementCluster's name, or NAMESPACE/NAME;
+	// the first of them.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=317
+	Clusters []string `json:"clusters,omitempty"`
+	// clusterCount is how many do.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	ClusterCount int32 `json:"clusterCount,omitempty"`
 }
 
 // IsolationLevel is how far two Environments are apart, weakest first: Namespace, Node,

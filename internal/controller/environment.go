@@ -63,7 +63,7 @@ const explained = 10
 
 // view reads everything that speaks of an Environment.
 func (r *environments) view(ctx context.Context, e *skottv1.Environment) (status.EnvironmentView, error) {
-	view := status.EnvironmentView{Members: r.members(), Places: map[string]string{}}
+	view := status.EnvironmentView{Members: r.members(), Places: map[string]string{}, Stages: map[string]skottv1.Stage{}, Datacenters: map[string]string{}}
 	clusters, locations, boundaries := &skottv1.ManagementClusterList{}, &skottv1.DataLocationList{}, &skottv1.DataBoundaryList{}
 	environments := &skottv1.EnvironmentList{}
 	for _, list := range []client.ObjectList{clusters, locations, boundaries, environments} {
@@ -72,8 +72,12 @@ func (r *environments) view(ctx context.Context, e *skottv1.Environment) (status
 		}
 	}
 	view.Others = namesOf(environments.Items)
+	for i := range environments.Items {
+		view.Stages[environments.Items[i].Name] = environments.Items[i].Spec.Stage
+	}
 	for i := range clusters.Items {
 		view.Places[clusters.Items[i].Name] = clusters.Items[i].EnvironmentName()
+		view.Datacenters[clusters.Items[i].Name] = clusters.Items[i].Spec.Datacenter
 		if mc := &clusters.Items[i]; mc.EnvironmentName() == e.Name {
 			view.ManagementClusters = append(view.ManagementClusters, *mc)
 			view.Users = append(view.Users, "ManagementCluster "+mc.Name)

@@ -35,6 +35,7 @@ func New(options Options) *Fleet {
 	options.CanaryInterval = cmp.Or(options.CanaryInterval, time.Minute)
 	options.ProbeInterval = cmp.Or(options.ProbeInterval, 10*time.Second)
 	options.CertificateLife = cmp.Or(options.CertificateLife, 365*24*time.Hour)
+	options.SurveyInterval = cmp.Or(options.SurveyInterval, 5*time.Minute)
 	options.Timeout = cmp.Or(options.Timeout, 10*time.Second)
 	if options.Observer == nil {
 		options.Observer = silent{}

@@ -95,6 +95,7 @@ func (l *loop) run(ctx context.Context) {
 	defer close(l.done)
 	var beside sync.WaitGroup
 	beside.Go(func() { l.webhook.run(ctx) })
+	beside.Go(func() { (&surveyor{loop: l}).run(ctx) })
 	defer func() {
 		l.learner.end()
 		beside.Wait()

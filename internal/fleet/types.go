@@ -89,6 +89,8 @@ type Options struct {
 	// CertificateLife is how long a certificate of a guard webhook is valid; it is renewed
 	// when a third of that is left. Default a year.
 	CertificateLife time.Duration
+	// SurveyInterval between two looks at the security measures of a cluster. Default 5 min.
+	SurveyInterval time.Duration
 	// Timeout of every request. Default 10 s.
 	Timeout time.Duration
 	// Observer hears what happens; nil is allowed.

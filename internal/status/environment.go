@@ -23,6 +23,9 @@ type EnvironmentView struct {
 	// Others are all Environments by name, Places those of every ManagementCluster.
 	Others []string
 	Places map[string]string
+	// Stages of all Environments, and Datacenters of every ManagementCluster.
+	Stages      map[string]skottv1.Stage
+	Datacenters map[string]string
 	// Users keep a deleted Environment: "ManagementCluster mc-1", …
 	Users []string
 }
@@ -56,6 +59,7 @@ func Environment(e *skottv1.Environment, view EnvironmentView) {
 		e.Status.Datacenters = append(e.Status.Datacenters, *sites[name])
 	}
 	e.Status.Isolation = Isolation(e.Name, view.Others, view.Members, view.Places)
+	parity(e, view)
 	Set(e, skottv1.ConditionComplete, complete(management, workload, unlisted))
 	Set(e, skottv1.ConditionDatacentersCovered, covered(e, sites))
 	violations := int32(len(view.Contested))

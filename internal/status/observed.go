@@ -122,8 +122,30 @@ type Cluster struct {
 	Ungoverned []Ungoverned
 	// OwnNodes are those of them whose pods run on nodes of their own, sorted.
 	OwnNodes []string
+	// Measures are its security measures; nil until they were read. They are never changed.
+	Measures *Measures
 	// Groups are the API groups that the cluster serves, sorted; nil until they are known.
 	Groups []string
+}
+
+// Measure is one security measure of a cluster.
+type Measure struct {
+	// Kind of the object, and its name; of what a namespace has, the name of the namespace.
+	Kind, Name string
+	// Strength tells a stronger one from a weaker one of the same kind; 1 at least.
+	Strength int
+	// Says is the strength in a word, "" where there is but one.
+	Says string
+}
+
+// Measures are the security measures of a cluster, as far as they could be read.
+type Measures struct {
+	// All of them, sorted by kind and name.
+	All []Measure
+	// Namespaces of the cluster: what one has can be missing only where there is one.
+	Namespaces map[string]bool
+	// Gaps are the kinds that could not be read, with the reason.
+	Gaps map[string]string
 }
 
 // Ungoverned is a kind that looks as if it moved data, and is in no table.

@@ -30,7 +30,9 @@ status:
   managementClusters: 1
   workloadClusters: 2
   datacenters: [{name: sto2, managementClusters: 1, workloadClusters: 2}]
-  violations: 3`},
+  violations: 3
+  parity: {clusters: 2, productionClusters: 3, measures: 4, missingCount: 1, missing: [{kind: PodSecurity, name: web, role: Workload, production: restricted,
+    weaker: true, clusters: [cust-acme/acme], clusterCount: 1}]}`},
 		"ManagementCluster": {
 			clusterWith(`{kubeconfigSecretRef: {namespace: skott-system, name: mc, key: value}}`),
 			clusterWith(`{argoCDClusterSecretRef: {namespace: argocd, name: mc}}`),

@@ -62,6 +62,16 @@ var guarding = []need{
 	{"to renew its tokens", []string{"create"}, "", []string{"serviceaccounts/token"}, []string{"skott-operator", "skott-canary"}, namespace},
 }
 
+// surveying is to compare security measures.
+var surveying = []need{
+	{"to compare policies", []string{"list"}, "admissionregistration.k8s.io", []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings",
+		"mutatingadmissionpolicies", "mutatingadmissionpolicybindings", "validatingwebhookconfigurations", "mutatingwebhookconfigurations"}, nil, everywhere},
+	{"to compare policies of others", []string{"list"}, "kyverno.io", []string{"clusterpolicies"}, nil, everywhere},
+	{"to compare policies of others", []string{"list"}, "policies.kyverno.io", []string{"validatingpolicies"}, nil, everywhere},
+	{"to compare policies of others", []string{"list"}, "templates.gatekeeper.sh", []string{"constrainttemplates"}, nil, everywhere},
+	{"to see which namespaces have any", []string{"list"}, "networking.k8s.io", []string{"networkpolicies"}, nil, everywhere},
+}
+
 // deploying is what it needs where it runs the guard webhook.
 var deploying = []need{
 	{"to make the webhook's configurations", []string{"create", "list", "watch"}, "admissionregistration.k8s.io", []string{"validatingwebhookconfigurations"}, nil, everywhere},

@@ -33,12 +33,12 @@ func (a account) user() string { return "system:serviceaccount:" + namespace + "
 // accounts are all of them. Those under a ManagementCluster are made by the operator, those of the Ops Cluster come with
 // config/default and config/guard.
 func accounts(secrets bool) []account {
-	guarded := [][]need{guarding, deploying, learning()}
+	guarded := [][]need{guarding, surveying, deploying, learning()}
 	if secrets {
 		guarded = append(guarded, []need{{"to make fingerprints of credentials", watch, "", []string{"secrets"}, nil, everywhere}})
 	}
 	return []account{
-		{"skott-operator", ops, [][]need{guarding, deploying, learning(), central}},
+		{"skott-operator", ops, [][]need{guarding, surveying, deploying, learning(), central}},
 		{"skott-operator", management, append(slices.Clone(guarded), managing)},
 		{"skott-operator", workload, guarded},
 		{"skott-guard", ops, [][]need{judging}},
