@@ -4,6 +4,7 @@ package flow
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"maps"
 	"net/url"
 	"regexp"
@@ -34,8 +35,6 @@ const (
 	minCredential = 16
 	// minDistinct characters keep "aaaaaaaaaaaaaaaa" and the like out.
 	minDistinct = 8
-	// encodedPEM begins PEM in base64.
-	encodedPEM = "LS0tLS1CRUdJTi"
 )
 
 // CredentialField says where credentials stand that are learned, for the documentation.
@@ -62,13 +61,23 @@ var (
 	userInfo = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/:@"']*:([^\s/@"']+)@`)
 	// words of a text, as a value would stand in it.
 	words = regexp.MustCompile("[^\\s\"'`,;{}()<>\\[\\]]{16,}")
-	// placeholder is in values that many use, because they stand in documentation or in charts.
-	placeholder = regexp.MustCompile(`(?i)example|changeme|change[-_ ]me|placeholder|replace[-_ ]?me|your[-_ ]|todo|dummy|redacted|insecure|static-passw0rd|prom-operator|0123456789|abcdefgh|\$\{|\{\{|<[a-z]`)
 	// elsewhere is a value that only says where the credential is.
-	elsewhere    = regexp.MustCompile(`^(?:/[a-zA-Z0-9._-]+){2,}$|://|^vault:|^\$`)
-	privateKey   = regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(.*?)-----END `)
+	elsewhere  = regexp.MustCompile(`^(?:/[a-zA-Z0-9._-]+){2,}$|://|^vault:|^\$(?:\(|[A-Z_]+$|[0-9a-z]+\$)`)
+	privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(.*?)-----END `)
+	// template is a value that is put in later.
+	template     = regexp.MustCompile(`\$\{[^}]*\}|\{\{.*\}\}|^<.*>$`)
 	noSeparators = strings.NewReplacer("-", "", "_", "", ".", "")
 )
+
+// placeholders are in values that many have, because they stand in documentation or in charts.
+var placeholders = []string{"example", "changeme", "change-me", "change_me", "change me", "placeholder", "replaceme", "replace-me", "replace_me",
+	"your-", "your_", "your ", "dummy", "redacted", "insecure", "static-passw0rd", "prom-operator", "0123456789", "abcdefgh"}
+
+// known reports whether a text holds a placeholder.
+func known(text string) bool {
+	lower := address.Lower(text)
+	return slices.ContainsFunc(placeholders, func(p string) bool { return strings.Contains(lower, p) })
+}
 
 // Credential is a value that opens something. It must not be kept, nor be shown.
 type Credential struct {
@@ -84,6 +93,28 @@ func (c Credential) String() string { return c.Path }
 // GoString implements fmt.GoStringer.
 func (c Credential) GoString() string { return c.Path }
 
+// minLife in seconds is how long a token must live to be learned. Those that are renewed by the
+// hour would leave a location each, and open nothing by the time that anybody finds them.
+const minLife = 7 * 24 * 3600
+
+// passing reports whether a text is a token that says of itself that it ends soon: a JWT, or
+// one of a registry at AWS.
+func passing(text string) bool {
+	segments := strings.Split(text, ".")
+	if len(segments) != 3 || !strings.HasPrefix(text, "eyJ") {
+		return strings.HasPrefix(text, awsToken)
+	}
+	plain, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(segments[1], "="))
+	if err != nil {
+		return false
+	}
+	var claims struct{ Exp, Iat float64 }
+	return json.Unmarshal(plain, &claims) == nil && claims.Exp > 0 && claims.Iat > 0 && claims.Exp-claims.Iat < minLife
+}
+
+// awsToken begins tokens for registries at AWS, which live for half a day: {"payload in base64.
+const awsToken = "eyJwYXlsb2Fk"
+
 // Credentials are those in a Secret, decoded JSON, that are learned: in places that hold one,
 // long and mixed enough that they cannot be guessed, and not the same everywhere. Absent, null
 // and wrongly typed fields hold none.
@@ -91,7 +122,7 @@ func Credentials(secret map[string]any) []Credential {
 	if kind, _ := secret["type"].(string); slices.Contains(commonTypes, kind) {
 		return nil
 	}
-	return collect(secret, (*collector).known)
+	return slices.DeleteFunc(collect(secret, (*collector).placed), func(c Credential) bool { return passing(c.Value) })
 }
 
 // CredentialCandidates are all texts of a Secret that may be a credential, under whatever name.
@@ -126,8 +157,8 @@ func collect(secret map[string]any, visit func(c *collector, key, value string))
 	return c.out
 }
 
-// known takes what stands in places that hold a credential.
-func (c *collector) known(key, text string) {
+// placed takes what stands in places that hold a credential.
+func (c *collector) placed(key, text string) {
 	if isSecretName(key) {
 		c.add(text)
 	}
@@ -157,17 +188,16 @@ func (c *collector) known(key, text string) {
 
 // any takes everything that may be a credential.
 func (c *collector) any(key, text string) {
-	c.known(key, text)
+	c.placed(key, text)
 	c.add(text)
 	if !utf8.ValidString(text) {
 		return
 	}
 	for _, word := range words.FindAllString(text, -1) {
 		c.add(word)
-		if strings.HasPrefix(word, encodedPEM) {
-			if plain, err := base64.StdEncoding.DecodeString(word); err == nil {
-				c.privateKeys(string(plain))
-			}
+		if plain, err := base64.StdEncoding.DecodeString(word); err == nil && utf8.Valid(plain) { // such as in a Secret in a Secret
+			c.privateKeys(string(plain))
+			c.add(string(plain))
 		}
 		if i := strings.IndexAny(word, ":="); i >= 0 {
 			c.add(word[i+1:])
@@ -270,5 +300,5 @@ func strong(text string) bool {
 		}
 	}
 	letters := lower || upper
-	return n >= minDistinct && letters && (digit || other || lower && upper) && !placeholder.MatchString(text) && !elsewhere.MatchString(text)
+	return n >= minDistinct && letters && (digit || other || lower && upper) && !known(text) && !template.MatchString(text) && !elsewhere.MatchString(text)
 }

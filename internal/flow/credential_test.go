@@ -35,6 +35,12 @@ func secretOf(kind string, pairs ...string) map[string]any {
 	return map[string]any{"type": kind, "data": data}
 }
 
+// jwt is a token that somebody issued for a time.
+func jwt(issued, ends int) string {
+	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	return part(`{"alg":"RS256"}`) + "." + part(fmt.Sprintf(`{"iat":%d,"exp":%d}`, issued, ends)) + "." + part(value)
+}
+
 func values(found []Credential) []string {
 	var out []string
 	for _, c := range found {
@@ -49,12 +55,15 @@ func TestCredentials(t *testing.T) {
 		secret map[string]any
 		want   []string
 	}{
-		"a key of S3":       {secretOf("Opaque", "AWS_SECRET_ACCESS_KEY", value, "AWS_ACCESS_KEY_ID", "AKIAQ7ZK2LMX9VRT4BNW"), []string{value}},
-		"velero":            {secretOf("Opaque", "cloud", "[default]\naws_access_key_id = AKIAQ7ZK2LMX9VRT4BNW\naws_secret_access_key = "+second+"\n"), []string{second}},
-		"a token":           {secretOf("Opaque", "api-token", value+"\n"), []string{value}},
-		"a TLS key":         {secretOf("kubernetes.io/tls", "tls.key", keyPEM, "tls.crt", strings.ReplaceAll(keyPEM, "EC PRIVATE KEY", "CERTIFICATE")), []string{der}},
-		"the same, wrapped": {secretOf("Opaque", "id", "\n  "+strings.ReplaceAll(keyPEM, "\n", "\r\n")), []string{der}},
-		"a TLS key in JSON": {secretOf("Opaque", "sa.json", `{"private_key": "`+strings.ReplaceAll(keyPEM, "\n", `\n`)+`"}`), []string{der}},
+		"a key of S3":         {secretOf("Opaque", "AWS_SECRET_ACCESS_KEY", value, "AWS_ACCESS_KEY_ID", "AKIAQ7ZK2LMX9VRT4BNW"), []string{value}},
+		"velero":              {secretOf("Opaque", "cloud", "[default]\naws_access_key_id = AKIAQ7ZK2LMX9VRT4BNW\naws_secret_access_key = "+second+"\n"), []string{second}},
+		"a token":             {secretOf("Opaque", "api-token", value+"\n"), []string{value}},
+		"a TLS key":           {secretOf("kubernetes.io/tls", "tls.key", keyPEM, "tls.crt", strings.ReplaceAll(keyPEM, "EC PRIVATE KEY", "CERTIFICATE")), []string{der}},
+		"the same, wrapped":   {secretOf("Opaque", "id", "\n  "+strings.ReplaceAll(keyPEM, "\n", "\r\n")), []string{der}},
+		"a long token":        {secretOf("Opaque", "token", jwt(1000, 1000+365*24*3600)), []string{jwt(1000, 1000+365*24*3600)}},
+		"a token with no end": {secretOf("Opaque", "token", jwt(0, 0)), []string{jwt(0, 0)}},
+		"symbols":             {secretOf("Opaque", "password", "k<a9{}Z$Qw{7}<b~4x"), []string{"k<a9{}Z$Qw{7}<b~4x"}},
+		"a TLS key in JSON":   {secretOf("Opaque", "sa.json", `{"private_key": "`+strings.ReplaceAll(keyPEM, "\n", `\n`)+`"}`), []string{der}},
 		"kubeconfig": {secretOf("cluster.x-k8s.io/secret", "value", "users:\n- name: admin\n  user:\n    client-certificate-data: "+encode("certificate of 20 bytes")+
 			"\n    client-key-data: "+encode(keyPEM)+"\n    token: "+value+"\n"), []string{der, value}},
 		"argo cd": {secretOf("Opaque", "config", `{"bearerToken":"`+value+`","tlsClientConfig":{"insecure":false,"keyData":"`+encode(keyPEM)+`"}}`), []string{der, value}},
@@ -74,6 +83,9 @@ func TestCredentials(t *testing.T) {
 		"repeated":             {secretOf("Opaque", "password", "aB1aB1aB1aB1aB1aB1"), nil},
 		"documentation":        {secretOf("Opaque", "secretKey", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"), nil},
 		"default of a chart":   {secretOf("Opaque", "repository-password", "static-passw0rd", "admin-password", "prom-operator-1234"), nil},
+		"a short token":        {secretOf("Opaque", "token", jwt(1000, 1000+3600)), nil},
+		"a token of AWS":       {secretOf("kubernetes.io/dockerconfigjson", ".dockerconfigjson", `{"auths":{"r.example":{"auth":"`+encode("AWS:"+encode(`{"payload":"`+value+`"}`))+`"}}}`), nil},
+		"a hash":               {secretOf("Opaque", "password", "$2y$10$N9qo8uLOickgx2ZMRZoMye"), nil},
 		"a template":           {secretOf("Opaque", "password", "${DATABASE_PASSWORD_1}"), nil},
 		"where it is":          {secretOf("Opaque", "password", "/etc/secrets/postgres/password1", "token", "https://vault.prod.example/v1/x9"), nil},
 		"service account":      {secretOf("kubernetes.io/service-account-token", "token", value), nil},
@@ -114,6 +126,7 @@ func TestCandidates(t *testing.T) {
 		"in a text":       secretOf("Opaque", "notes.txt", "use\t"+value+", please"),
 		"another setting": secretOf("Opaque", "app.ini", "[s3]\nx="+value+"\n"),
 		"another type":    secretOf("helm.sh/release.v1", "x", value),
+		"a Secret in it":  secretOf("addons.cluster.x-k8s.io/resource-set", "s.yaml", "kind: Secret\ndata:\n  x: "+encode(value)+"\n"),
 		"as written":      {"stringData": map[string]any{"x": value}},
 	} {
 		if !slices.Contains(values(CredentialCandidates(secret)), value) {
