@@ -82,6 +82,11 @@ func reads(mc *skottv1.ManagementCluster) bool {
 	return mc.Spec.Learn != nil && mc.Spec.Learn.Secrets != nil && *mc.Spec.Learn.Secrets
 }
 
+// holdsCredential reports whether a location has a fingerprint among its addresses.
+func holdsCredential(d skottv1.DataLocation) bool {
+	return slices.ContainsFunc(d.Spec.Addresses, func(a skottv1.Address) bool { return a.Type == skottv1.AddressType(address.Credential) })
+}
+
 // withSecrets is what is learned where Secrets may be read too. Only fingerprints of them
 // leave the function that reads an object.
 func withSecrets(l fleet.Learning, f *fingerprints, own string) fleet.Learning {

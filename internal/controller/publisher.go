@@ -104,7 +104,7 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 		p.recorder.Error(true)
 		return ctrl.Result{}, err
 	}
-	hooks, err := p.webhooks(ctx)
+	hooks, err := p.webhooks(ctx, snapshot.Locations)
 	if err != nil {
 		p.recorder.Error(true)
 		return ctrl.Result{}, err
@@ -178,8 +178,9 @@ func (p *publisher) rulesOf(kinds []skottv1.MovementKind) *policy.Rules {
 	return p.rules
 }
 
-// webhooks are what the ManagementClusters say of theirs.
-func (p *publisher) webhooks(ctx context.Context) (webhooks, error) {
+// webhooks are what the ManagementClusters say of theirs. They have the key of fingerprints as long
+// as there is any, or may be.
+func (p *publisher) webhooks(ctx context.Context, locations []skottv1.DataLocation) (webhooks, error) {
 	out := webhooks{image: p.options.GuardImage, specs: map[string]*skottv1.Webhook{}, secrets: map[string]bool{}}
 	list := &skottv1.ManagementClusterList{}
 	if err := p.List(ctx, list); err != nil {
@@ -193,7 +194,7 @@ func (p *publisher) webhooks(ctx context.Context) (webhooks, error) {
 			out.secrets[list.Items[i].Name] = true
 		}
 	}
-	if len(out.secrets) > 0 {
+	if len(out.secrets) > 0 || slices.ContainsFunc(locations, holdsCredential) {
 		if f := p.fingerprints(ctx); f != nil {
 			out.key = f.raw
 		}

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/address"
 	"github.com/skott-dev/skott/internal/policy"
 )
 
@@ -91,6 +92,30 @@ var _ = Describe("An operator with an image of the guard webhook", Ordered, func
 			g.Expect(service.Spec.Selector).To(HaveLen(1))
 		}).WithTimeout(30 * time.Second).Should(Succeed())
 	}, SpecTimeout(time.Minute))
+
+	It("gives it the key of fingerprints while there are any, or may be", func(ctx SpecContext) {
+		given := &corev1.Secret{ObjectMeta: named(namespace, "skott-guard-key")}
+		gone := func() bool { return apierrors.IsNotFound(there.Get(ctx, client.ObjectKeyFromObject(given), given)) }
+		Expect(gone()).To(BeTrue())
+		mc := &skottv1.ManagementCluster{ObjectMeta: metav1.ObjectMeta{Name: "mc"}}
+		Expect(ops.Patch(ctx, mc, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"learn":{"secrets":true}}}`)))).To(Succeed())
+		made := &corev1.Secret{ObjectMeta: named(namespace, "skott-fingerprints")}
+		Eventually(func(g Gomega) {
+			g.Expect(ops.Get(ctx, client.ObjectKeyFromObject(made), made)).To(Succeed())
+			g.Expect(made.Data["key"]).To(HaveLen(32))
+			g.Expect(there.Get(ctx, client.ObjectKeyFromObject(given), given)).To(Succeed())
+			g.Expect(given.Data).To(Equal(made.Data))
+		}).WithTimeout(30 * time.Second).Should(Succeed())
+		known := &skottv1.DataLocation{ObjectMeta: metav1.ObjectMeta{Name: "credential"}, Spec: skottv1.DataLocationSpec{
+			EnvironmentRef: skottv1.EnvironmentReference{Name: "staging"},
+			Addresses:      []skottv1.Address{{Type: skottv1.AddressType(address.Credential), Value: address.NewKey(made.Data["key"]).Fingerprint(credential).String()}},
+		}}
+		Expect(ops.Create(ctx, known)).To(Succeed())
+		Expect(ops.Patch(ctx, mc, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"learn":null}}`)))).To(Succeed())
+		Consistently(gone).WithTimeout(4 * time.Second).Should(BeFalse())
+		Expect(ops.Delete(ctx, known)).To(Succeed())
+		Eventually(gone).WithTimeout(30 * time.Second).Should(BeTrue())
+	}, SpecTimeout(2*time.Minute))
 
 	It("takes it away when it is turned off", func(ctx SpecContext) {
 		mc := &skottv1.ManagementCluster{ObjectMeta: metav1.ObjectMeta{Name: "mc"}}
