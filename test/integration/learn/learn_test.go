@@ -318,7 +318,7 @@ func saysWhatIsForbidden(ctx SpecContext) {
 	Expect(guest.ApplyYAML(ctx, []byte(strings.ReplaceAll(walled, "[skott-operator, skott-canary]", "[skott-operator, skott-canary, skott-learner]")))).To(Succeed())
 	eventually(ctx, func(g Gomega) {
 		g.Expect(condition(ctx, mc, skottv1.ConditionLearning)).To(ContainSubstring("=True"))
-	}, 80*time.Second)
+	}, 2*time.Minute) // half a minute until it grants again, and up to one until a reflector asks again
 	saysThatSecretsAreForbidden(ctx, guest)
 	Expect(hub.Delete(ctx, mc)).To(Succeed())
 }
