@@ -20,7 +20,10 @@ import (
 )
 
 // environments reports what belongs to an Environment, and keeps it while it is used.
-type environments struct{ *hub }
+type environments struct {
+	*hub
+	comparisons map[string]*status.Comparison
+}
 
 // declared passes over learned locations, which keep no Environment and are told of by the
 // bell when two Environments claim one.
@@ -33,7 +36,7 @@ func setupEnvironment(mgr manager.Manager, h *hub) error {
 		Watches(&skottv1.DataLocation{}, h.allEnvironments(), builder.WithPredicates(predicate.GenerationChangedPredicate{}, declared)).
 		Watches(&skottv1.DataBoundary{}, h.allEnvironments(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(h.bell.listen(h.allEnvironments())).
-		Complete(&environments{h})
+		Complete(&environments{hub: h, comparisons: map[string]*status.Comparison{}})
 }
 
 // Reconcile computes the status of an Environment, and lets a deleted one go when nothing
@@ -41,6 +44,7 @@ func setupEnvironment(mgr manager.Manager, h *hub) error {
 func (r *environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	e := &skottv1.Environment{}
 	if err := r.Get(ctx, req.NamespacedName, e); err != nil {
+		delete(r.comparisons, req.Name)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	view, err := r.view(ctx, e)
@@ -53,6 +57,10 @@ func (r *environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	if err := r.hold(ctx, e); err != nil {
 		return ctrl.Result{}, err
 	}
+	if r.comparisons[e.Name] == nil {
+		r.comparisons[e.Name] = &status.Comparison{}
+	}
+	view.Comparison = r.comparisons[e.Name]
 	before := e.DeepCopy()
 	status.Environment(e, view)
 	return ctrl.Result{}, r.patchStatus(ctx, before, e, unchanged(before.Status, e.Status))

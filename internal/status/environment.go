@@ -26,6 +26,8 @@ type EnvironmentView struct {
 	// Stages of all Environments, and Datacenters of every ManagementCluster.
 	Stages      map[string]skottv1.Stage
 	Datacenters map[string]string
+	// Comparison of the Environment with production, as it was remembered; nil if it was not.
+	Comparison *Comparison
 	// Users keep a deleted Environment: "ManagementCluster mc-1", …
 	Users []string
 }

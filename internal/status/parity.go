@@ -82,6 +82,46 @@ func Parity(production, here []Measured) (*skottv1.ParityStatus, []string) {
 	return p, gaps
 }
 
+// Comparison remembers the last result of Parity: clusters are looked at whenever anything is
+// observed anywhere, and their measures seldom change.
+type Comparison struct {
+	production, here []compared
+	status           *skottv1.ParityStatus
+	gaps             []string
+}
+
+// compared is what a comparison depends on, of one cluster.
+type compared struct {
+	key, environment, datacenter string
+	role                         skottv1.Role
+	measures                     *Measures
+	guard, webhook, follows      bool
+}
+
+func basis(clusters []Measured) []compared {
+	out := make([]compared, len(clusters))
+	for i, c := range clusters {
+		out[i] = compared{
+			key: c.Key(), role: c.Role, measures: c.Measures, follows: c.GuardedAs != "", guard: c.guarded(), webhook: c.hooked(),
+		}
+		if len(c.Words) == 2 {
+			out[i].environment, out[i].datacenter = c.Words[0], c.Words[1]
+		}
+	}
+	slices.SortFunc(out, func(a, b compared) int { return strings.Compare(a.key, b.key) })
+	return out
+}
+
+// Parity is that of the package, unless nothing has changed. The result may be changed.
+func (c *Comparison) Parity(production, here []Measured) (*skottv1.ParityStatus, []string) {
+	p, h := basis(production), basis(here)
+	if c.production == nil || !slices.Equal(c.production, p) || !slices.Equal(c.here, h) {
+		c.status, c.gaps = Parity(production, here)
+		c.production, c.here = p, h
+	}
+	return c.status.DeepCopy(), c.gaps
+}
+
 // expected are the measures of production, as strong as more than half of the clusters of a
 // role that were asked have them, and how many clusters were read.
 func expected(production []Measured) (map[measureKey]Measure, int) {
@@ -166,13 +206,19 @@ func lack(missing map[measureKey]*skottv1.MissingMeasure, want map[measureKey]Me
 // measures of a cluster, with those that Skott itself is. A proof that is late is no lack.
 func (c Measured) measures() []Measure {
 	out := slices.Clone(c.Measures.All)
-	if c.Guard.ProvedRevision != "" {
+	if c.guarded() {
 		out = append(out, Measure{Kind: kindGuard, Name: "skott", Strength: 1})
 	}
-	if c.Webhook.Phase == WebhookActs || c.Webhook.Phase == WebhookAway {
+	if c.hooked() {
 		out = append(out, Measure{Kind: kindWebhook, Name: "skott-guard", Strength: 1})
 	}
 	return out
+}
+
+func (c Measured) guarded() bool { return c.Guard.ProvedRevision != "" }
+
+func (c Measured) hooked() bool {
+	return c.Webhook.Phase == WebhookActs || c.Webhook.Phase == WebhookAway
 }
 
 // shown is how a message names the cluster.
@@ -239,7 +285,11 @@ func parity(e *skottv1.Environment, view EnvironmentView) {
 		}
 	}
 	var gaps []string
-	e.Status.Parity, gaps = Parity(production, here)
+	compare := view.Comparison
+	if compare == nil {
+		compare = &Comparison{}
+	}
+	e.Status.Parity, gaps = compare.Parity(production, here)
 	Set(e, skottv1.ConditionSecurityParity, parityVerdict(e.Status.Parity, gaps))
 }
 

@@ -166,3 +166,59 @@ func TestParityCondition(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// A fleet of 300 clusters with 200 measures each is compared whenever anything is observed.
+func BenchmarkParity(b *testing.B) {
+	var fleet []Measured
+	for i := range 300 {
+		c := measured(fmt.Sprintf("c%03d", i))
+		for j := range 200 {
+			c.Measures.All = append(c.Measures.All, Measure{Kind: "Policy", Name: fmt.Sprintf("policy-%03d", j), Strength: 1})
+		}
+		fleet = append(fleet, c)
+	}
+	b.Run("First", func(b *testing.B) {
+		for b.Loop() {
+			Parity(fleet[:150], fleet[150:])
+		}
+	})
+	b.Run("Unchanged", func(b *testing.B) {
+		var c Comparison
+		for b.Loop() {
+			c.Parity(fleet[:150], fleet[150:])
+		}
+	})
+}
+
+// What is remembered is never other than what would be computed.
+func TestComparisonRemembers(t *testing.T) {
+	var c Comparison
+	p, s := measured("p", "Policy images 2 Fail"), measured("s")
+	say := func() int32 {
+		got, _ := c.Parity([]Measured{p}, []Measured{s})
+		count := *got.MissingCount
+		*got.MissingCount = 99 // whoever gets it may change it
+		return count
+	}
+	for range 2 {
+		if n := say(); n != 1 {
+			t.Fatalf("%d are missing, want 1", n)
+		}
+	}
+	s = measured("s", "Policy images 2 Fail")
+	if n := say(); n != 0 {
+		t.Errorf("%d are missing where all is there now", n)
+	}
+	p.Webhook.Phase = WebhookActs
+	if n := say(); n != 1 {
+		t.Errorf("%d are missing without a webhook, want 1", n)
+	}
+	s.Webhook.Phase = WebhookAway
+	if n := say(); n != 0 {
+		t.Errorf("%d are missing with one", n)
+	}
+	p.Words = []string{"images", "sto2"}
+	if got, _ := c.Parity([]Measured{p}, []Measured{s}); *got.Measures != 1 {
+		t.Errorf("%d measures, want that of the webhook alone", *got.Measures)
+	}
+}
