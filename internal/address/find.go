@@ -43,6 +43,9 @@ type Finder struct {
 	// are too short for that are in beside, with the byte before a dot and the one after.
 	windows []window
 	beside  bitSet
+	// tails are what stands from those dots to the ends of hosts: most texts that come near an
+	// address are other hosts, and need not be read around the dot.
+	tails hashSet
 	// hosts of owned addresses, and the addresses themselves, by their segments.
 	hosts, keys hashSet
 	// suffixes are those of wildcards, of at most longest bytes.
@@ -64,7 +67,7 @@ func NewFinder(book *Book, datacenter string) *Finder {
 	f := &Finder{book: book, datacenter: datacenter, git: true}
 	n := len(book.Addresses)
 	f.beside = newBitSet(n)
-	f.hosts, f.keys, f.suffixes = newHashSet(n), newHashSet(n), newHashSet(n)
+	f.hosts, f.keys, f.suffixes, f.tails = newHashSet(n), newHashSet(n), newHashSet(n), newHashSet(n+2)
 	for _, from := range froms {
 		f.windows = append(f.windows, window{from, newBitSet(n)})
 	}
@@ -144,6 +147,7 @@ func (f *Finder) addDots(host string) {
 			if first := i + from; first >= 0 && first+reach <= len(host) {
 				w := &f.windows[slices.Index(froms[:], from)]
 				w.add(binary.LittleEndian.Uint64([]byte(host[first:first+reach])) | fold)
+				f.tails.add(hashOf([]byte(host[i:])))
 				return
 			}
 		}
@@ -157,6 +161,7 @@ func (f *Finder) addDots(host string) {
 			before = uint64(host[i-1])
 		}
 		f.beside.add(before<<8 | uint64(host[i+1]))
+		f.tails.add(hashOf([]byte(host[i:])))
 		return
 	}
 }
@@ -267,16 +272,32 @@ func (f *Finder) near(t []byte, p int) bool {
 	for i := range f.windows {
 		w := &f.windows[i]
 		if w.has(binary.LittleEndian.Uint64(t[p+w.from:]) | fold) {
-			return true
+			if f.knowsTail(t, p) {
+				return true
+			}
+			break
 		}
 	}
 	if f.beside.used {
 		next := uint64(t[p+1] | 0x20)
-		if f.beside.has(uint64(t[p-1]|0x20)<<8|next) || f.beside.has(next) {
+		if (f.beside.has(uint64(t[p-1]|0x20)<<8|next) || f.beside.has(next)) && f.knowsTail(t, p) {
 			return true
 		}
 	}
 	return f.networks && isDigit(t[p-1]) && isDigit(t[p+1]) && f.nearNetwork(t, p)
+}
+
+// knowsTail reports whether the bytes from the dot at p to the end of the host are those of
+// an address.
+func (f *Finder) knowsTail(t []byte, p int) bool {
+	end := p + 1
+	for end < len(t) && kinds[t[end]]&hostByte != 0 {
+		end++
+	}
+	for end > p+1 && !isAlphanumeric(t[end-1]) {
+		end--
+	}
+	return f.tails.has(hashOf(t[p:end]))
 }
 
 // examine reads the tokens of the run of bytes around p. It returns false to stop.
