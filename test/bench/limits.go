@@ -57,7 +57,34 @@ func (b *bench) starts(ctx context.Context, size int, r *report) error {
 	}
 	err := b.server.Restart(ctx)
 	all.Wait()
-	return err
+	if err != nil {
+		return err
+	}
+	for _, p := range b.products {
+		if err := b.admits(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// admits waits until a product that was started admits what is clean again: until then its
+// answers say nothing about its limits.
+func (b *bench) admits(ctx context.Context, p *product) error {
+	if len(p.pids()) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patienceForList)
+	defer cancel()
+	for {
+		got, err := b.ask(ctx, load.Objects()[0].In(p.namespace))
+		if err != nil {
+			return fmt.Errorf("%s refuses what is clean after its start: %w", p.name, err)
+		}
+		if got == admitted {
+			return nil
+		}
+	}
 }
 
 // awaitDenial sends crossings, each with a connection that may have to be made, until one is
