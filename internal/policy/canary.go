@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/address"
 	"github.com/skott-dev/skott/internal/flow"
 )
 
@@ -39,7 +40,7 @@ func addCanary(s *skottv1.GuardSpec, host string) {
 	s.Addresses[host] = skottv1.PlaceCanary
 	s.Addresses["persistentvolume/"+host] = skottv1.PlaceCanary
 	s.Hosts, s.Aliases, s.Crossings = maps.Clone(s.Hosts), maps.Clone(s.Aliases), maps.Clone(s.Crossings)
-	s.Hosts[host] = ""
+	address.AddHost(s.Hosts, host)
 	s.Aliases[host] = host
 	nowhere := map[string]string{s.Cluster.Environment: canaryBoundary}
 	for _, environment := range s.Namespaces {
