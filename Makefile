@@ -16,6 +16,7 @@ FUZZ_TIME ?= 5s
 BENCH ?= .
 BENCH_TIME ?= 200ms
 BENCH_FLAGS ?=
+SCALE_FLAGS ?=
 CORPUS_FLAGS ?=
 # demo-up, demo-down and demo keep their files here.
 export SKOTT_DEMO_DIR ?= $(CURDIR)/.demo
@@ -114,6 +115,14 @@ ADMISSION_FLAGS ?=
 .PHONY: bench-admission
 bench-admission: tools ## Measure Skott beside other ways to refuse, in one API server; ADMISSION_FLAGS=-update writes docs/performance.md.
 	go run ./test/bench admission -product test/bench/hooks/plain-policy.sh $(ADMISSION_FLAGS)
+
+.PHONY: bench-scale
+bench-scale: tools ## Measure the operator with 1,000 clusters, of which few are real; SCALE_FLAGS="-clusters 50 -addresses 1000" for less.
+	go run ./test/scale $(SCALE_FLAGS)
+
+.PHONY: bench-scale-shards
+bench-scale-shards: tools ## Show that two operators share the work by --management-cluster-selector.
+	go run ./test/scale -shards -clusters 50 -addresses 1000 -real 0 -steady 30s $(SCALE_FLAGS)
 
 .PHONY: bench-find
 bench-find: ## Compare address.Finder with other matchers, in one run.

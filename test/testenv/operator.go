@@ -110,3 +110,6 @@ func (o *Operator) MetricsURL() string {
 
 // LogFile holds everything that the operator printed.
 func (o *Operator) LogFile() string { return o.process.logFile }
+
+// PID is the process number, or 0 when the operator is stopped.
+func (o *Operator) PID() int { return o.process.pid() }
