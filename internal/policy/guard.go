@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apilabels "k8s.io/apimachinery/pkg/labels"
@@ -55,6 +56,8 @@ type Policy struct {
 	rules      *Rules
 	// parts of the address book, in the order of Guards; computed once for all clusters.
 	parts []*address.Book
+	// made are the Guards that were asked for, by what is in them.
+	made sync.Map
 }
 
 // Selection is which Environments a boundary selects, by name, and which it names that do
@@ -322,9 +325,41 @@ func (p *Policy) Actions() []skottv1.Action {
 
 // Guards compiles the Guards of a cluster: for every action in use as many as the address
 // book has parts. namespaces are those of the cluster that are of an Environment of their
-// own, families the policies that it holds.
+// own, families the policies that it holds. They must not be changed: clusters that differ
+// in nothing but their names share everything else, the revision included.
 func (p *Policy) Guards(cluster skottv1.GuardedCluster, namespaces map[string]string, families []flow.Family) []*skottv1.Guard {
 	c := p.GuardedCluster(cluster)
+	shared := p.alike(c, namespaces, families)
+	out := make([]*skottv1.Guard, len(shared))
+	for i, g := range shared {
+		own := *g
+		own.Spec.Cluster = c
+		out[i] = &own
+	}
+	return out
+}
+
+// alike are the Guards of all clusters that differ from one in nothing but their names. They
+// are made once: a Guard may be of a megabyte, and a fleet of a thousand clusters.
+func (p *Policy) alike(c skottv1.GuardedCluster, namespaces map[string]string, families []flow.Family) []*skottv1.Guard {
+	c.Name, c.ManagementCluster = "", ""
+	key := fmt.Sprintf("%q %q %q", c, namespaces, families) // a map is printed in the order of its keys
+	made, _ := p.made.LoadOrStore(key, &sharedGuards{})
+	s, ok := made.(*sharedGuards)
+	if !ok {
+		return p.guards(c, namespaces, families)
+	}
+	s.once.Do(func() { s.guards = p.guards(c, namespaces, families) })
+	return s.guards
+}
+
+// sharedGuards are made by whoever asks first.
+type sharedGuards struct {
+	once   sync.Once
+	guards []*skottv1.Guard
+}
+
+func (p *Policy) guards(c skottv1.GuardedCluster, namespaces map[string]string, families []flow.Family) []*skottv1.Guard {
 	var out []*skottv1.Guard
 	for _, action := range p.Actions() {
 		for part, book := range p.parts {
@@ -414,7 +449,8 @@ func depths(have []int64, more ...int64) []int64 {
 	return out
 }
 
-// revisionOf is a hash of everything that the Guards of a cluster say.
+// revisionOf is a hash of everything that the Guards of a cluster say, but for the names of
+// the cluster, which never change.
 func revisionOf(guards []*skottv1.Guard) string {
 	h := sha256.New()
 	encoder := json.NewEncoder(h)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -434,5 +435,41 @@ func TestCodes(t *testing.T) {
 		if !slices.Contains(codes, q.code) {
 			t.Errorf("code %s of a rule is not listed", q.code)
 		}
+	}
+}
+
+// TestGuardsAreShared: what a thousand clusters hold in common is in memory once, and no
+// cluster gets what is of another one.
+func TestGuardsAreShared(t *testing.T) {
+	p := New(Snapshot{Environments: []skottv1.Environment{
+		{ObjectMeta: metav1.ObjectMeta{Name: "production"}, Spec: skottv1.EnvironmentSpec{Stage: skottv1.StageProduction}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "staging"}, Spec: skottv1.EnvironmentSpec{Stage: skottv1.StageStaging}},
+	}})
+	cluster := skottv1.GuardedCluster{Name: "a", ManagementCluster: "mc", Role: "Workload", Environment: "staging", Datacenter: "sto2"}
+	guard := func(change func(*skottv1.GuardedCluster), namespaces map[string]string, families ...flow.Family) *skottv1.Guard {
+		c := cluster
+		change(&c)
+		return p.Guards(c, namespaces, families)[0]
+	}
+	same := func(*skottv1.GuardedCluster) {}
+	first, second := guard(same, nil), guard(func(c *skottv1.GuardedCluster) { c.Name, c.ManagementCluster = "b", "other" }, nil)
+	if first.Spec.Cluster.Name != "a" || second.Spec.Cluster.Name != "b" || second.Spec.Cluster.ManagementCluster != "other" {
+		t.Errorf("the Guards name the clusters %v and %v", first.Spec.Cluster, second.Spec.Cluster)
+	}
+	if reflect.ValueOf(first.Spec.Addresses).Pointer() != reflect.ValueOf(second.Spec.Addresses).Pointer() {
+		t.Error("two clusters that differ in their names do not share their addresses")
+	}
+	revisions := map[string]string{first.Spec.Revision: "the first"}
+	for what, other := range map[string]*skottv1.Guard{
+		"another Environment": guard(func(c *skottv1.GuardedCluster) { c.Environment = "production" }, nil),
+		"another datacenter":  guard(func(c *skottv1.GuardedCluster) { c.Datacenter = "osl2" }, nil),
+		"another role":        guard(func(c *skottv1.GuardedCluster) { c.Role = "Management" }, nil),
+		"a namespace":         guard(same, map[string]string{"test": "staging"}),
+		"a family":            guard(same, nil, flow.Storage),
+	} {
+		if before, taken := revisions[other.Spec.Revision]; taken {
+			t.Errorf("%s has the revision of %s", what, before)
+		}
+		revisions[other.Spec.Revision] = what
 	}
 }
