@@ -35,3 +35,34 @@ type Violation struct {
 	// Message is the text that the denial of the object would have.
 	Message string
 }
+
+// Scan is what a cluster was found to hold.
+type Scan struct {
+	// Completed is when the last round ended in which everything that can be read was, by the
+	// rules of Revision; zero if there was none yet.
+	Completed time.Time
+	Revision  string
+	// Objects that were judged in it.
+	Objects int
+	// Counts are complete.
+	Counts []FindingCount
+	// Findings are the first of all, sorted by kind, namespace and name.
+	Findings []Finding
+	// Gaps are the kinds that could not be read, with the reason, sorted.
+	Gaps []string
+}
+
+// FindingCount is how many objects of a kind cross a boundary.
+type FindingCount struct {
+	// Kind as KIND.GROUP, or KIND.
+	Kind     string
+	Boundary string
+	Action   skottv1.Action
+	// Draft: only the draft of the boundary forbids it.
+	Draft bool
+	// Environment is that of the place of the objects: the cluster's, or the namespace's.
+	Environment string
+	Objects     int
+	// Since is when the first of them was seen.
+	Since time.Time
+}

@@ -124,6 +124,8 @@ type Cluster struct {
 	OwnNodes []string
 	// Measures are its security measures; nil until they were read. They are never changed.
 	Measures *Measures
+	// Scan is what the last round of the scan found in it; nil if nothing was scanned yet.
+	Scan *Scan
 	// Groups are the API groups that the cluster serves, sorted; nil until they are known.
 	Groups []string
 }
