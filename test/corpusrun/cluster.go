@@ -33,6 +33,10 @@ import (
 // patience bounds every wait for a change to act.
 const patience = time.Minute
 
+// compiling bounds the wait for the policies of every family to act, which the API server
+// compiles one after the other.
+const compiling = 5 * time.Minute
+
 // cluster is the API server, which plays one cluster of the platform after the other.
 type cluster struct {
 	server   *testenv.Server
@@ -268,7 +272,7 @@ func (c *cluster) publish(ctx context.Context, guards []*skottv1.Guard) error {
 
 // proved waits until every family refuses its canary.
 func (c *cluster) proved(ctx context.Context, guards []*skottv1.Guard) error {
-	end := time.Now().Add(patience)
+	end := time.Now().Add(compiling)
 	for _, canary := range policy.Canaries(guards) {
 		if canary.Patch {
 			continue
@@ -279,7 +283,7 @@ func (c *cluster) proved(ctx context.Context, guards []*skottv1.Guard) error {
 				break
 			}
 			if time.Now().After(end) || ctx.Err() != nil {
-				return fmt.Errorf("cannot prove family %s: %w", canary.Family, err)
+				return fmt.Errorf("cannot prove family %s within %s: answered %v", canary.Family, compiling, err)
 			}
 			time.Sleep(50 * time.Millisecond)
 		}

@@ -59,11 +59,8 @@ var _ = Describe("Learning", Ordered, func() {
 	It("stops learning where it is told to", stopsLearning, SpecTimeout(4*time.Minute))
 	It("learns fingerprints of credentials, and keeps no value", fingerprintsCredentials, SpecTimeout(4*time.Minute))
 	It("says what it may not read, and learns the rest", saysWhatIsForbidden, SpecTimeout(5*time.Minute))
-	// These two take many minutes on a busy machine; docs/learning.md says how to run them.
-	if os.Getenv("SKOTT_LEARN_LONG") != "" {
-		It("learns thousands of addresses of one cluster", learnsMany, SpecTimeout(18*time.Minute))
-		It("forgets nothing while it sees nothing", survivesBlindness, SpecTimeout(5*time.Minute))
-	}
+	It("learns thousands of addresses of one cluster", learnsMany, SpecTimeout(18*time.Minute))
+	It("forgets nothing while it sees nothing", survivesBlindness, SpecTimeout(5*time.Minute))
 })
 
 func refusesWhatProductionUses(ctx SpecContext) {
@@ -335,13 +332,17 @@ var many = func() int {
 	return 2_000
 }()
 
+// handles is how the handle of each volume begins, with its driver.
+const handles = "cinder.csi.openstack.org/7c9e6679-7425-40de-944b-"
+
 func volume(n int) string {
+	driver, handle, _ := strings.Cut(handles, "/")
 	return fmt.Sprintf(`
 apiVersion: v1
 kind: PersistentVolume
 metadata: {name: pv-%[1]d}
-spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], csi: {driver: cinder.csi.openstack.org, volumeHandle: 7c9e6679-7425-40de-944b-%012[1]d}}
-`, n)
+spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], csi: {driver: %[2]s, volumeHandle: %[3]s%012[1]d}}
+`, n, driver, handle)
 }
 
 func learnsMany(ctx SpecContext) {
@@ -369,7 +370,7 @@ func learnsMany(ctx SpecContext) {
 		list := &skottv1.DataLocationList{}
 		Expect(hub.List(ctx, list)).To(Succeed())
 		for _, d := range list.Items {
-			if d.Spec.Addresses[0].Type == "Volume" {
+			if strings.HasPrefix(d.Spec.Addresses[0].Value, handles) {
 				n++
 				if d.Status.OriginCount == 1 && len(d.Status.Conditions) == 2 {
 					complete++
