@@ -11,7 +11,6 @@ import (
 	"maps"
 	"reflect"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -45,33 +44,6 @@ type record struct {
 func (r record) drifted(live *metav1.PartialObjectMetadata) bool {
 	return live == nil || live.UID != r.uid || live.Generation != r.generation || !carries(live.Labels, r.labels) ||
 		r.generation == 0 && r.version != "" && live.ResourceVersion != r.version
-}
-
-// objects are everything desired in the order to apply it: a binding acts at once, so
-// what it names must be there before.
-func (d Desired) objects(crd *apiextensionsv1.CustomResourceDefinition) ([]*unstructured.Unstructured, error) {
-	var all []client.Object
-	if crd != nil {
-		all = append(all, crd)
-	}
-	for _, o := range d.Guards {
-		all = append(all, o)
-	}
-	for _, o := range d.Policies {
-		all = append(all, o)
-	}
-	for _, o := range d.Bindings {
-		all = append(all, o)
-	}
-	result := make([]*unstructured.Unstructured, 0, len(all))
-	for _, o := range all {
-		u, err := toUnstructured(o)
-		if err != nil {
-			return nil, err
-		}
-		result = append(result, u)
-	}
-	return result, nil
 }
 
 // toUnstructured is the object as it is applied: marked as Skott's, and without what only

@@ -24,6 +24,8 @@ type Fleet struct {
 	desire  atomic.Pointer[func(Cluster) (Desired, bool)]
 	learn   atomic.Pointer[func(Cluster) (Learning, bool)]
 	claims  claims
+	// encodings of what many clusters must hold.
+	encodings encodings
 
 	mu      sync.Mutex
 	members map[string]*member
@@ -101,6 +103,7 @@ func (f *Fleet) Close() {
 // function is called from many goroutines and should only look up. A cluster is asked for
 // again when its Namespaces change.
 func (f *Fleet) Publish(desire func(Cluster) (Desired, bool)) {
+	f.encodings.turn()
 	f.desire.Store(&desire)
 	f.wakeGuards()
 }

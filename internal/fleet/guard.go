@@ -270,7 +270,7 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 	if !fresh && len(suspects) == 0 {
 		return 0, nil
 	}
-	objects, err := d.objects(l.options().GuardCRD)
+	objects, err := d.items(l.options().GuardCRD, &l.station.fleet.encodings)
 	if err != nil {
 		return 0, err
 	}
@@ -280,10 +280,10 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 		window = proofAfterWrite
 	}
 	wanted := make(map[objectKey]bool, len(objects))
-	for _, u := range objects {
-		key := keyOf(u)
+	for _, o := range objects {
+		key := o.key
 		wanted[key] = true
-		changed, err := l.write(ctx, u, suspects[key])
+		changed, err := l.write(ctx, o, suspects[key])
 		if err != nil {
 			return window, err
 		}
@@ -317,19 +317,16 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 }
 
 // write applies one object unless it is there already.
-func (l *loop) write(ctx context.Context, u *unstructured.Unstructured, suspect bool) (bool, error) {
-	key := keyOf(u)
-	hash, err := hashOf(u)
-	if err != nil {
-		return false, err
-	}
+func (l *loop) write(ctx context.Context, o item, suspect bool) (bool, error) {
+	key := o.key
 	old, known := l.records[key]
-	known = known && old.hash == hash
+	known = known && old.hash == o.hash
 	if known {
 		if !suspect {
 			return false, nil
 		}
-		live, err := getMetadata(ctx, l.link.account.operator, u.GroupVersionKind(), client.ObjectKeyFromObject(u))
+		kind, name := o.reference()
+		live, err := getMetadata(ctx, l.link.account.operator, kind, name)
 		if err != nil || !old.drifted(live) {
 			return false, err
 		}
@@ -337,22 +334,22 @@ func (l *loop) write(ctx context.Context, u *unstructured.Unstructured, suspect 
 			return false, nil // an older name took the API server over, and wrote its own
 		}
 	}
-	live, err := applyObject(ctx, l.link.account.operator, u)
+	live, err := o.apply(ctx, l.link.account.operator)
 	if err != nil {
 		return false, err
 	}
-	if key.kind == kindCRD.Kind {
-		if err := l.awaitEstablished(ctx, live); err != nil {
+	if crd, ok := live.(*unstructured.Unstructured); ok && key.kind == kindCRD.Kind {
+		if err := l.awaitEstablished(ctx, crd); err != nil {
 			return false, err
 		}
-		if err := l.awaitDiscovery(ctx, live); err != nil {
+		if err := l.awaitDiscovery(ctx, crd); err != nil {
 			return false, err
 		}
 		if old.uid != live.GetUID() { // every Guard went with the old one
 			maps.DeleteFunc(l.records, func(k objectKey, _ record) bool { return k.kind == kindGuard.Kind })
 		}
 	}
-	l.records[key] = record{hash: hash, uid: live.GetUID(), generation: live.GetGeneration(), labels: u.GetLabels()}
+	l.records[key] = record{hash: o.hash, uid: live.GetUID(), generation: live.GetGeneration(), labels: o.labels}
 	if known {
 		ctrllog.FromContext(ctx).Info("Restored an object that was changed or deleted", "kind", key.kind, "name", key.name)
 		l.options().Observer.Restored(l.station.snapshot().Key(), key.kind, key.name)

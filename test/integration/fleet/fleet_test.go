@@ -95,7 +95,7 @@ var _ = Describe("A fleet", func() {
 			[]byte(`{"metadata":{"labels":{"skott.dev/environment":"production"}}}`)))).To(Succeed())
 		Eventually(func() string { return clusterLabels(ctx, "alpha")[skottv1.LabelEnvironment] }).
 			WithTimeout(5 * time.Second).Should(Equal("staging"))
-		Expect(o.restorations()).To(ConsistOf("mc/customers/alpha Cluster alpha"))
+		Eventually(o.restorations).WithTimeout(5 * time.Second).Should(ConsistOf("mc/customers/alpha Cluster alpha"))
 
 		By("following another Environment without a new connection")
 		t.Environment, t.Stage = "testing", "testing"

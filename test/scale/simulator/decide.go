@@ -23,7 +23,7 @@ func (c *Cluster) Put(object string) {
 	for i := range kinds {
 		k := &kinds[i]
 		if k.kind == in.head.Kind && k.apiVersion() == in.head.APIVersion {
-			c.store(key{k.collection(), in.head.Metadata.Namespace, in.head.Metadata.Name}, in, nil, len(object))
+			c.store(key{k.collection(), in.head.Metadata.Namespace, in.head.Metadata.Name}, in, stored{})
 			return
 		}
 	}

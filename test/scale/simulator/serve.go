@@ -227,12 +227,24 @@ func (c *Cluster) write(w http.ResponseWriter, r *http.Request, t target, body [
 	if t.name == "" {
 		t.name = in.head.Metadata.Name
 	}
-	o := c.store(t.key, in, hosts(body), len(body))
+	manager := ""
+	if r.Method == http.MethodPatch {
+		manager = r.URL.Query().Get("fieldManager")
+	}
+	o := c.store(t.key, in, stored{hosts(body), len(body), manager})
 	answer(w, http.StatusOK, c.show(o, wantsMetadata(r)))
 }
 
+// stored is what is noted of a write: the addresses of canaries in it, its size, and who
+// applied it.
+type stored struct {
+	canaries map[string]bool
+	size     int
+	manager  string
+}
+
 // store puts what was sent in place of what there was. Stored objects are never changed.
-func (c *Cluster) store(k key, in *sent, canaries map[string]bool, size int) *object {
+func (c *Cluster) store(k key, in *sent, s stored) *object {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := &object{apiVersion: in.head.APIVersion, kind: in.head.Kind}
@@ -243,6 +255,10 @@ func (c *Cluster) store(k key, in *sent, canaries map[string]bool, size int) *ob
 		o.meta = old.meta
 	}
 	relabelled(&o.meta, in.head.Metadata)
+	if s.manager != "" {
+		o.meta.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: s.manager, Operation: metav1.ManagedFieldsOperationApply, APIVersion: o.apiVersion,
+			FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`)}}
+	}
 	o.content = in.content
 	if old != nil && len(in.content) == 0 { // labels alone, which take nothing away
 		o.content, o.patches = old.content, old.patches
@@ -250,12 +266,12 @@ func (c *Cluster) store(k key, in *sent, canaries map[string]bool, size int) *ob
 	if old == nil || len(old.patches) != len(o.patches) || !slices.Equal(old.content, o.content) {
 		o.meta.Generation++
 	}
-	c.put(k, o, canaries, size)
+	c.put(k, o, s)
 	return o
 }
 
 // put must be called with the lock held.
-func (c *Cluster) put(k key, o *object, canaries map[string]bool, size int) {
+func (c *Cluster) put(k key, o *object, s stored) {
 	what := "ADDED"
 	if c.objects[k] != nil {
 		what = "MODIFIED"
@@ -264,8 +280,8 @@ func (c *Cluster) put(k key, o *object, canaries map[string]bool, size int) {
 	o.meta.ResourceVersion = strconv.FormatInt(c.version, 10)
 	c.objects[k] = o
 	if strings.HasSuffix(k.collection, "/guards") {
-		c.held[k.name] = canaries
-		c.written = append(c.written, Write{At: time.Now(), Name: k.name, Bytes: size, after: o})
+		c.held[k.name] = s.canaries
+		c.written = append(c.written, Write{At: time.Now(), Name: k.name, Bytes: s.size, after: o})
 	}
 	c.tell(what, k, o)
 }
@@ -300,7 +316,7 @@ func (c *Cluster) patch(w http.ResponseWriter, r *http.Request, t target, body [
 	for host := range hosts(body) {
 		canaries[host] = !removed(body, host)
 	}
-	c.put(t.key, o, canaries, len(body))
+	c.put(t.key, o, stored{canaries: canaries, size: len(body)})
 	c.mu.Unlock()
 	answer(w, http.StatusOK, c.show(o, wantsMetadata(r)))
 }
