@@ -25,7 +25,7 @@ const (
 	ConditionPublished = "Published"
 	// ConditionEnforced: the live proof was denied in every guarded cluster.
 	ConditionEnforced = "Enforced"
-	// ConditionNoViolations: no open crossing of this boundary is known.
+	// ConditionNoViolations: everything was scanned, nothing crosses, and no address is contested.
 	ConditionNoViolations = "NoViolations"
 
 	ReasonPublished           = "Published"           // the revision is in every guarded cluster
@@ -35,9 +35,9 @@ const (
 	ReasonNotProved           = "NotProved"           // the message names the clusters
 	ReasonCanaryAdmitted      = "CanaryAdmitted"      // an API server let the proof through
 	ReasonNoClusters          = "NoClusters"          // no cluster is concerned yet
-	ReasonNoViolations        = "NoViolations"        // no contested address is known
-	ReasonViolations          = "Violations"          // the message counts them
-	ReasonNotScanned          = "NotScanned"          // existing objects are not scanned by this version
+	ReasonNoViolations        = "NoViolations"        // no object crosses, and no address is contested
+	ReasonViolations          = "Violations"          // the message counts objects that cross, and contested addresses
+	ReasonNotScanned          = "NotScanned"          // nothing is known to cross, but not everything was scanned
 	ReasonBeingRemoved        = "BeingRemoved"        // deleted; the message says when it ends
 	ReasonEnvironmentsMissing = "EnvironmentsMissing" // from or to names an Environment that does not exist
 )
@@ -112,15 +112,74 @@ type DataBoundaryStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Addresses *int32 `json:"addresses,omitempty"`
 
-	// violations that are open.
+	// violations is the number of objects that cross the boundary, in all clusters that were
+	// scanned.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Violations *int32 `json:"violations,omitempty"`
+
+	// contested is the number of addresses that belong to both sides.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Contested *int32 `json:"contested,omitempty"`
+
+	// breakdown says where the violations are, the most first. It may lack the last of them;
+	// violations counts all.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	Breakdown []ViolationCount `json:"breakdown,omitempty"`
+
+	// draft is what the draft of the boundary finds beside it. It is not there when
+	// spec.draft is not.
+	// +optional
+	Draft *DraftStatus `json:"draft,omitempty"`
 
 	// revision of what was last published for the boundary.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Revision string `json:"revision,omitempty"`
+}
+
+// ViolationCount is how many objects of a kind in a cluster cross.
+type ViolationCount struct {
+	// environment that the objects are in; empty when it is none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Environment string `json:"environment,omitempty"`
+	// datacenter of the cluster.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Datacenter string `json:"datacenter,omitempty"`
+	// cluster is MANAGEMENTCLUSTER, or MANAGEMENTCLUSTER/NAMESPACE/NAME.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Cluster string `json:"cluster,omitempty"`
+	// kind is KIND, or KIND.GROUP.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	Kind string `json:"kind,omitempty"`
+	// count of the objects.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Count *int32 `json:"count,omitempty"`
+	// since is when the first of them was seen.
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
+}
+
+// DraftStatus is what the draft of a boundary would change.
+type DraftStatus struct {
+	// violations is the number of objects that the draft finds and the boundary does not.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Violations *int32 `json:"violations,omitempty"`
+	// newlyRefused is the number of those that the draft denies and nothing else does.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	NewlyRefused *int32 `json:"newlyRefused,omitempty"`
 }
 
 // GuardedClustersStatus counts guarded clusters.
@@ -151,7 +210,7 @@ type GuardedClustersStatus struct {
 // +kubebuilder:printcolumn:name="Desired",type=integer,JSONPath=`.status.guardedClusters.desired`
 // +kubebuilder:printcolumn:name="Unreachable",type=integer,JSONPath=`.status.guardedClusters.unreachable`
 // +kubebuilder:printcolumn:name="Addresses",type=integer,JSONPath=`.status.addresses`
-// +kubebuilder:printcolumn:name="Violations",type=integer,JSONPath=`.status.violations`,priority=10
+// +kubebuilder:printcolumn:name="Violations",type=integer,JSONPath=`.status.violations`
 // +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.revision`,priority=10
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type DataBoundary struct {

@@ -37,7 +37,8 @@ const (
 	// ConditionDatacentersCovered: every datacenter of spec.datacenters has at least one
 	// ManagementCluster of the Environment (R10).
 	ConditionDatacentersCovered = "DatacentersCovered"
-	// ConditionSeparated: no crossing into or out of the Environment is open.
+	// ConditionSeparated: everything was scanned, nothing crosses into or out of the Environment,
+	// and no address of it is contested. Unknown does not make the Environment unready.
 	ConditionSeparated = "Separated"
 	// ConditionSecurityParity: the clusters have the security measures that production's have
 	// (R18). Environments of stage production have no such condition.
@@ -48,7 +49,7 @@ const (
 	ReasonNoWorkloadCluster      = "NoWorkloadCluster"      // its ManagementClusters hold no Cluster
 	ReasonDatacentersCovered     = "DatacentersCovered"     // none is missing
 	ReasonDatacenterMissing      = "DatacenterMissing"      // the message names the datacenters
-	ReasonSeparated              = "Separated"              // no contested address is known
+	ReasonSeparated              = "Separated"              // no object crosses, and no address is contested
 	ReasonContestedAddresses     = "ContestedAddresses"     // an address belongs to two Environments
 	ReasonManagementClusterUnfit = "ManagementClusterUnfit" // a member is not Ready; the message names it
 	ReasonParity                 = "Parity"                 // nothing that production has is missing
@@ -124,10 +125,16 @@ type EnvironmentStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	Datacenters []DatacenterStatus `json:"datacenters,omitempty"`
 
-	// violations is the number of open crossings that touch the Environment.
+	// violations is the number of objects that cross into or out of the Environment, in all
+	// clusters that were scanned.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Violations *int32 `json:"violations,omitempty"`
+
+	// contested is the number of addresses that belong to another Environment too.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Contested *int32 `json:"contested,omitempty"`
 
 	// parity compares the security measures of its clusters with those of production. It is
 	// not there when stage is production.

@@ -53,6 +53,7 @@ func (r *dataBoundaries) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	}
 	before := b.DeepCopy()
 	view := r.view(p, b, clusters)
+	view.Scans = concerning(r.survey(p), view)
 	result := ctrl.Result{}
 	if !b.DeletionTimestamp.IsZero() {
 		view.RemovedAt = b.DeletionTimestamp.Add(r.options.BoundaryGrace)

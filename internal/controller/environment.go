@@ -98,6 +98,7 @@ func (r *environments) view(ctx context.Context, e *skottv1.Environment) (status
 	}
 	for i := range boundaries.Items {
 		b := &boundaries.Items[i]
+		view.Remembered = append(view.Remembered, b.Status.Breakdown...)
 		for _, s := range []*skottv1.EnvironmentSelector{b.Spec.From, b.Spec.To} {
 			if s != nil && slices.Contains(s.Environments, e.Name) {
 				view.Users = append(view.Users, "DataBoundary "+b.Name)
@@ -105,6 +106,7 @@ func (r *environments) view(ctx context.Context, e *skottv1.Environment) (status
 		}
 	}
 	if p := r.published.Load(); p != nil {
+		view.Scans = r.survey(p)
 		contested := p.policy.Contested()
 		for _, address := range slices.Sorted(maps.Keys(contested)) {
 			owners := contested[address]

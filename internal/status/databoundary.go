@@ -24,6 +24,8 @@ type BoundaryView struct {
 	Addresses int
 	// Contested addresses between its two sides.
 	Contested []string
+	// Scans of every cluster that may hold objects that cross.
+	Scans Survey
 	// RemovedAt is when a deleted boundary stops acting; zero if it is not deleted.
 	RemovedAt time.Time
 }
@@ -49,19 +51,32 @@ func DataBoundary(b *skottv1.DataBoundary, view BoundaryView) {
 			unproved = append(unproved, describe(c))
 		}
 	}
-	addresses, violations := int32(view.Addresses), int32(len(view.Contested))
 	b.Status.GuardedClusters = &skottv1.GuardedClustersStatus{Desired: &desired, Enforced: &enforced, Unreachable: &unreachable}
-	b.Status.Addresses, b.Status.Violations, b.Status.Revision = &addresses, &violations, view.Revision
+	b.Status.Addresses, b.Status.Contested, b.Status.Revision = number(view.Addresses), number(len(view.Contested)), view.Revision
 
 	selects := len(view.From) > 0 && len(view.To) > 0
 	Set(b, skottv1.ConditionPublished, published(view, selects, desired, behind))
 	Set(b, skottv1.ConditionEnforced, proved(desired, enforced, unproved, admitted))
-	none := Yes(skottv1.ReasonNoViolations, "no address belongs to both sides; existing objects are not scanned by this version")
-	if violations > 0 {
-		none = No(skottv1.ReasonViolations, fmt.Sprintf("%d addresses belong to both sides: %s", violations, Names(view.Contested)))
-	}
-	Set(b, skottv1.ConditionNoViolations, none)
+	Set(b, skottv1.ConditionNoViolations, violations(b, view))
 	Summarise(b, skottv1.ConditionPublished, skottv1.ConditionEnforced)
+}
+
+// violations writes what crosses the boundary into its status, and judges it.
+func violations(b *skottv1.DataBoundary, view BoundaryView) Verdict {
+	rows, total := view.Scans.Breakdown(b.Name, b.Status.Breakdown)
+	b.Status.Breakdown, b.Status.Violations, b.Status.Draft = rows, number(total), nil
+	if b.Spec.Draft != nil {
+		found, refused := view.Scans.Draft(b.Name)
+		b.Status.Draft = &skottv1.DraftStatus{Violations: number(found), NewlyRefused: number(refused)}
+	}
+	j := judgement{
+		clean: skottv1.ReasonNoViolations, contested: view.Contested, contestedReason: skottv1.ReasonViolations, contestedText: "belong to both sides",
+		total: total, where: whereabouts(rows, total), missing: view.Scans.Missing(), clusters: len(view.Scans.Clusters),
+	}
+	for i := range rows {
+		j.since = earlier(j.since, timeOf(rows[i].Since))
+	}
+	return j.verdict()
 }
 
 func published(view BoundaryView, selects bool, desired int32, behind []string) Verdict {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 )
@@ -20,6 +21,9 @@ type EnvironmentView struct {
 	Members map[string]Member
 	// Contested addresses that it claims with others, in words.
 	Contested []string
+	// Scans of every cluster, and what the boundaries remember of earlier ones.
+	Scans      Survey
+	Remembered []skottv1.ViolationCount
 	// Others are all Environments by name, Places those of every ManagementCluster.
 	Others []string
 	Places map[string]string
@@ -64,14 +68,13 @@ func Environment(e *skottv1.Environment, view EnvironmentView) {
 	parity(e, view)
 	Set(e, skottv1.ConditionComplete, complete(management, workload, unlisted))
 	Set(e, skottv1.ConditionDatacentersCovered, covered(e, sites))
-	violations := int32(len(view.Contested))
-	e.Status.Violations = &violations
-	separated := Yes(skottv1.ReasonSeparated, "no address belongs to another Environment too; existing objects are not scanned by this version")
-	if violations > 0 {
-		separated = No(skottv1.ReasonContestedAddresses, fmt.Sprintf("%d addresses belong to another Environment too: %s", violations, Names(view.Contested)))
-	}
+	separated := separation(e, view)
 	Set(e, skottv1.ConditionSeparated, separated)
-	Summarise(e, skottv1.ConditionComplete, skottv1.ConditionDatacentersCovered, skottv1.ConditionSeparated)
+	conditions := []string{skottv1.ConditionComplete, skottv1.ConditionDatacentersCovered}
+	if separated.Status != metav1.ConditionUnknown { // what was not scanned makes nothing unready
+		conditions = append(conditions, skottv1.ConditionSeparated)
+	}
+	Summarise(e, conditions...)
 	ready := meta.IsStatusConditionTrue(e.Status.Conditions, skottv1.ConditionReady)
 	switch {
 	case !e.DeletionTimestamp.IsZero() && len(view.Users) > 0:
@@ -79,6 +82,16 @@ func Environment(e *skottv1.Environment, view EnvironmentView) {
 	case ready && len(unfit) > 0:
 		Set(e, skottv1.ConditionReady, No(skottv1.ReasonManagementClusterUnfit, fmt.Sprintf("%d ManagementClusters are not Ready: %s", len(unfit), Names(unfit))))
 	}
+}
+
+// separation writes what crosses into or out of the Environment into its status, and judges it.
+func separation(e *skottv1.Environment, view EnvironmentView) Verdict {
+	total, names, since := view.Scans.Touching(e.Name, view.Remembered)
+	e.Status.Violations, e.Status.Contested = number(total), number(len(view.Contested))
+	return judgement{
+		clean: skottv1.ReasonSeparated, contested: view.Contested, contestedReason: skottv1.ReasonContestedAddresses, contestedText: "belong to another Environment too",
+		total: total, where: Names(names), since: since, missing: view.Scans.Missing(), clusters: len(view.Scans.Clusters),
+	}.verdict()
 }
 
 func complete(management, workload int32, unlisted []string) Verdict {

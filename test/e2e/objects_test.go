@@ -93,7 +93,11 @@ func guardsContested(ctx SpecContext) {
 
 	remove(ctx, dataLocation("staging-claim"))
 	becomes(ctx, dataLocation("production-data"), have(skottv1.ConditionContested, metav1.ConditionFalse, skottv1.ReasonNotContested))
-	becomes(ctx, environment("staging"), have(skottv1.ConditionSeparated, metav1.ConditionTrue, skottv1.ReasonSeparated))
+	Eventually(func(g Gomega) {
+		e := &skottv1.Environment{ObjectMeta: metav1.ObjectMeta{Name: "staging"}}
+		g.Expect(hub.Get(ctx, client.ObjectKeyFromObject(e), e)).To(Succeed())
+		g.Expect(e.Status.Contested).To(HaveValue(BeZero()))
+	}).WithTimeout(20 * time.Second).Should(Succeed())
 }
 
 func saysNothingSelected(ctx SpecContext) {
