@@ -22,20 +22,25 @@ import (
 
 // dataBoundaries reports how far a boundary is in force, and lets a deleted one go only
 // when it was withdrawn.
-type dataBoundaries struct{ *hub }
+type dataBoundaries struct {
+	*hub
+	// told is what was told to cross, by boundary.
+	told map[string]told
+}
 
 func setupDataBoundary(mgr manager.Manager, h *hub) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("databoundary").
 		For(&skottv1.DataBoundary{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&skottv1.Environment{}, h.allBoundaries(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(h.bell.listen(h.allBoundaries())).
-		Complete(&dataBoundaries{h})
+		Complete(&dataBoundaries{hub: h, told: map[string]told{}})
 }
 
 // Reconcile computes the status of a DataBoundary.
 func (r *dataBoundaries) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	b := &skottv1.DataBoundary{}
 	if err := r.Get(ctx, req.NamespacedName, b); err != nil {
+		delete(r.told, req.Name)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if err := r.hold(ctx, b); err != nil {
@@ -60,6 +65,7 @@ func (r *dataBoundaries) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 		result.RequeueAfter = max(left, time.Second)
 	}
 	status.DataBoundary(b, view)
+	r.tell(b, before.Status.Breakdown, view.Scans)
 	return result, r.patchStatus(ctx, before, b, unchanged(before.Status, b.Status))
 }
 

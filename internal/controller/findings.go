@@ -7,7 +7,12 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/metrics"
 	"github.com/skott-dev/skott/internal/status"
 )
 
@@ -58,4 +63,73 @@ func concerning(s status.Survey, view status.BoundaryView) status.Survey {
 		return !sides[c.Key()] && (c.Scan == nil || len(c.Scan.Counts) == 0)
 	})
 	return s
+}
+
+// scanCount is what the metrics say of a scanned cluster.
+func scanCount(c status.Cluster) metrics.ScanCount {
+	out := metrics.ScanCount{Cluster: c.Key(), Completed: c.Scan.Completed, Objects: c.Scan.Objects}
+	for _, n := range c.Scan.Counts {
+		out.Violations = append(out.Violations, metrics.ViolationCount{Boundary: n.Boundary, Environment: n.Environment, Draft: n.Draft, Objects: n.Objects})
+	}
+	return out
+}
+
+// maxTold is how many objects one reconciliation tells of: the status counts them all.
+const maxTold = 20
+
+// told is which objects in a cluster were told to cross, by its key.
+type told map[string]map[types.UID]bool
+
+// tell writes an Event for each object that is seen to cross a boundary for the first time.
+// After a restart, what is where the status counted some before counts as told.
+func (r *dataBoundaries) tell(b *skottv1.DataBoundary, before []skottv1.ViolationCount, s status.Survey) {
+	if r.told[b.Name] == nil {
+		r.told[b.Name] = told{}
+	}
+	for _, news := range r.told[b.Name].news(b.Name, before, s) {
+		related := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: news.APIVersion, Kind: news.Kind},
+			ObjectMeta: metav1.ObjectMeta{Namespace: news.Namespace, Name: news.Name, UID: news.UID}}
+		r.events.Eventf(b, related, corev1.EventTypeWarning, "Crossing", "Scan", "%s %s in cluster %s crosses: %s",
+			news.Kind, types.NamespacedName{Namespace: news.Namespace, Name: news.Name}, news.cluster, short(news.message))
+	}
+}
+
+// sighting is an object that was not told of.
+type sighting struct {
+	*status.Finding
+	cluster, message string
+}
+
+// news are the first objects that were not told of yet. All count as told afterwards.
+func (t told) news(boundary string, before []skottv1.ViolationCount, s status.Survey) (out []sighting) {
+	for _, c := range s.Clusters {
+		if c.Scan == nil {
+			continue
+		}
+		last, known := t[c.Key()]
+		now := map[types.UID]bool{}
+		for i := range c.Scan.Findings {
+			f := &c.Scan.Findings[i]
+			v := slices.IndexFunc(f.Violations, func(v status.Violation) bool { return v.Boundary == boundary && !v.Draft })
+			if v < 0 {
+				continue
+			}
+			now[f.UID] = true
+			counted := !known && slices.ContainsFunc(before, func(row skottv1.ViolationCount) bool { return row.Cluster == c.Key() && row.Kind == f.GroupKind() })
+			if !last[f.UID] && !counted && len(out) < maxTold {
+				out = append(out, sighting{f, c.Key(), f.Violations[v].Message})
+			}
+		}
+		t[c.Key()] = now
+	}
+	return out
+}
+
+// short is a text that fits into the note of an Event beside its other words.
+func short(text string) string {
+	const most = 700
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }

@@ -306,11 +306,15 @@ func (p *publisher) count(current *policy.Policy) {
 	}
 	p.recorder.Addresses(addresses)
 	var proofs []metrics.ClusterProof
+	var scans []metrics.ScanCount
 	published := p.published.Load()
 	for _, m := range p.fleet.State() {
 		for _, c := range append([]status.Cluster{m.Self}, m.Clusters...) {
 			if c.GuardedAs != "" {
 				continue
+			}
+			if c.Scan != nil {
+				scans = append(scans, scanCount(c))
 			}
 			g, _ := published.guarded(c)
 			proofs = append(proofs, metrics.ClusterProof{
@@ -319,4 +323,5 @@ func (p *publisher) count(current *policy.Policy) {
 		}
 	}
 	p.recorder.Clusters(proofs)
+	p.recorder.Scans(scans)
 }

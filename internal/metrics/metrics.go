@@ -21,6 +21,10 @@ type Recorder struct {
 	restored  *prometheus.CounterVec
 	admitted  *prometheus.CounterVec
 	age       *ages
+
+	violations *prometheus.GaugeVec
+	scanned    *prometheus.GaugeVec
+	scanAge    *ages
 }
 
 // New returns a Recorder whose metrics are registered with r.
@@ -44,9 +48,16 @@ func New(r prometheus.Registerer) *Recorder {
 		admitted: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "skott_canary_admitted_total", Help: "Canaries that an API server let through. Any increase is an alarm."}, []string{"family"}),
 		age: &ages{desc: prometheus.NewDesc("skott_policy_age_seconds",
-			"Seconds since the guard of a cluster was last proved, by cluster.", []string{"cluster"}, nil), proved: map[string]time.Time{}, now: time.Now},
+			"Seconds since the guard of a cluster was last proved, by cluster.", []string{"cluster"}, nil), since: map[string]time.Time{}, now: time.Now},
+		violations: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "skott_violations", Help: "Objects that are there and cross a boundary, by the Environment that they are in; draft is true for those that only its draft finds."},
+			[]string{"boundary", "environment", "cluster", "draft"}),
+		scanned: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "skott_scan_objects", Help: "Objects that the last round of the scan judged, by cluster."}, []string{"cluster"}),
+		scanAge: &ages{desc: prometheus.NewDesc("skott_scan_age_seconds",
+			"Seconds since the last complete round of the scan, by cluster.", []string{"cluster"}, nil), since: map[string]time.Time{}, now: time.Now},
 	}
-	r.MustRegister(m.decisions, m.duration, m.errors, m.addresses, m.clusters, m.restored, m.admitted, m.age)
+	r.MustRegister(m.decisions, m.duration, m.errors, m.addresses, m.clusters, m.restored, m.admitted, m.age, m.violations, m.scanned, m.scanAge)
 	return m
 }
 
@@ -101,20 +112,52 @@ func (m *Recorder) Clusters(proofs []ClusterProof) {
 	m.age.set(proved)
 }
 
-// ages computes skott_policy_age_seconds when it is asked for, so that an age grows while
-// nothing happens.
+// ScanCount is what the scan of a cluster found, and when it was last complete.
+type ScanCount struct {
+	Cluster    string
+	Completed  time.Time
+	Objects    int
+	Violations []ViolationCount
+}
+
+// ViolationCount is how many objects cross.
+type ViolationCount struct {
+	Boundary, Environment string
+	Draft                 bool
+	Objects               int
+}
+
+// Scans replaces what the scans found and their ages.
+func (m *Recorder) Scans(scans []ScanCount) {
+	m.violations.Reset()
+	m.scanned.Reset()
+	completed := map[string]time.Time{}
+	for _, s := range scans {
+		m.scanned.WithLabelValues(s.Cluster).Set(float64(s.Objects))
+		if !s.Completed.IsZero() {
+			completed[s.Cluster] = s.Completed
+		}
+		for _, v := range s.Violations {
+			draft := map[bool]string{true: "true", false: "false"}[v.Draft]
+			m.violations.WithLabelValues(v.Boundary, v.Environment, s.Cluster, draft).Add(float64(v.Objects))
+		}
+	}
+	m.scanAge.set(completed)
+}
+
+// ages computes an age when it is asked for, so that it grows while nothing happens.
 type ages struct {
 	desc *prometheus.Desc
 	now  func() time.Time
 
-	mu     sync.Mutex
-	proved map[string]time.Time
+	mu    sync.Mutex
+	since map[string]time.Time
 }
 
-func (a *ages) set(proved map[string]time.Time) {
+func (a *ages) set(since map[string]time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.proved = proved
+	a.since = since
 }
 
 // Describe implements prometheus.Collector.
@@ -124,7 +167,7 @@ func (a *ages) Describe(ch chan<- *prometheus.Desc) { ch <- a.desc }
 func (a *ages) Collect(ch chan<- prometheus.Metric) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for cluster, proved := range a.proved {
-		ch <- prometheus.MustNewConstMetric(a.desc, prometheus.GaugeValue, a.now().Sub(proved).Seconds(), cluster)
+	for cluster, since := range a.since {
+		ch <- prometheus.MustNewConstMetric(a.desc, prometheus.GaugeValue, a.now().Sub(since).Seconds(), cluster)
 	}
 }

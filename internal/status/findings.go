@@ -164,7 +164,7 @@ func (s *Scan) touching(environment string, objects map[string]int) (since time.
 	for i := range s.Findings {
 		f := &s.Findings[i]
 		if slices.ContainsFunc(f.Violations, func(v Violation) bool { return !v.Draft && (v.From == environment || v.To == environment) }) {
-			objects[f.kind()]++
+			objects[f.GroupKind()]++
 			since = earlier(since, f.Since)
 		}
 	}
@@ -181,8 +181,8 @@ func (s *Scan) touching(environment string, objects map[string]int) (since time.
 	return since
 }
 
-// kind is KIND.GROUP, or KIND, as counts have it.
-func (f *Finding) kind() string {
+// GroupKind is KIND.GROUP, or KIND, as counts have it.
+func (f *Finding) GroupKind() string {
 	if group, _, ok := strings.Cut(f.APIVersion, "/"); ok {
 		return f.Kind + "." + group
 	}
