@@ -19,6 +19,7 @@ var (
 		"ManagementCluster": `{environmentRef: {name: production}, datacenter: sto2, role: Management, connection: {inCluster: {}}}`,
 		"DataLocation":      `{environmentRef: {name: production}, addresses: [{type: Project, value: openstack/abc}]}`,
 		"DataBoundary":      `{action: Deny}`,
+		"MovementKind":      `{group: movers.example, kind: Mover, resource: movers, fields: [{path: spec.bucket}]}`,
 		"Guard":             guardSpec,
 	}
 
@@ -31,20 +32,28 @@ status:
   workloadClusters: 2
   datacenters: [{name: sto2, managementClusters: 1, workloadClusters: 2}]
   violations: 3
+  contested: 1
   parity: {clusters: 2, productionClusters: 3, measures: 4, missingCount: 1, missing: [{kind: PodSecurity, name: web, role: Workload, production: restricted,
-    weaker: true, clusters: [cust-acme/acme], clusterCount: 1}]}`},
+    weaker: true, clusters: [cust-acme/acme], clusterCount: 1}]}
+  isolation: [{environment: production, level: Node, clusters: [mc], clusterCount: 1}]`},
 		"ManagementCluster": {
-			clusterWith(`{kubeconfigSecretRef: {namespace: skott-system, name: mc, key: value}}`),
-			clusterWith(`{argoCDClusterSecretRef: {namespace: argocd, name: mc}}`),
-			clusterWith(`{inCluster: {}}`),
+			clusterWith(`{kubeconfigSecretRef: {namespace: skott-system, name: mc, key: value}}`,
+				`{mode: URL, url: "https://127.0.0.1:9443", urls: {a: "https://127.0.0.1:9444"}, caBundle: PEM}`),
+			clusterWith(`{argoCDClusterSecretRef: {namespace: argocd, name: mc}}`, `{mode: Deploy, exemptNamespaces: [cni]}`),
+			clusterWith(`{inCluster: {}}`, `{mode: "Off"}`),
 		},
 		"DataLocation": {`
 spec:
   environmentRef: {name: production}
   addresses: [{type: Project, value: openstack/abc}]
   shared: true
+  retention: 1h
 status:
   ` + conditions + `
+  originCount: 1
+  seen: Pod ns/pod in mc
+  firstSeen: "2026-01-02T03:04:05Z"
+  lastSeen: "2026-01-02T03:04:05Z"
   origins:
   - {managementCluster: mc, cluster: ns/name, kind: Pod, namespace: ns, name: pod, path: spec,
      firstSeen: "2026-01-02T03:04:05Z", lastSeen: "2026-01-02T03:04:05Z"}`},
@@ -59,7 +68,14 @@ status:
   guardedClusters: {desired: 3, enforced: 2, unreachable: 1}
   addresses: 4
   violations: 5
+  contested: 1
+  breakdown: [{environment: staging, datacenter: sto2, cluster: mc, kind: Pod, count: 2, since: "2026-01-02T03:04:05Z"}]
+  draft: {violations: 3, newlyRefused: 1}
   revision: abc`},
+		"MovementKind": {
+			kindWith(`{path: spec.handle, form: Join, type: Volume, direction: From, with: {before: spec.driver}, const: csi, end: Source, createOnly: true, learn: true}`),
+			kindWith(`{path: spec.ref, form: Reference, to: {group: movers.example, resource: stores}}`),
+		},
 		"Guard": {"spec: " + guardSpec},
 	}
 )
@@ -74,13 +90,33 @@ const (
   stage: staging, class: NonProduction, datacenter: sto2}, action: Deny, revision: abc,
   environments: {production: Production}, namespaces: {a: staging},
   crossings: {production: {staging: customer-data}}, addresses: {a: production}, parents: {a: production},
-  depths: [2], suffixLabels: [2], prefixLengths: [16], hosts: {a: ""}, aliases: {x: a}, customerNamespaces: [cust-acme]}`
+  depths: [2], suffixLabels: [2], prefixLengths: [16], hosts: {a: ""}, aliases: {x: a}, customerNamespaces: [cust-acme],
+  families: [storage]}`
 )
 
-func clusterWith(connection string) string {
+// kindWith is a MovementKind with one field.
+func kindWith(field string) string {
 	return `
-spec: {environmentRef: {name: production}, datacenter: sto2, role: Management, connection: ` + connection + `}
+spec:
+  group: movers.example
+  kind: Mover
+  resource: movers
+  scope: Cluster
+  versions: [v1]
+  subresources: [status]
+  podSpecs: [spec.template.spec]
+  fields: [` + field + `]
+  hidden: What it copies.
 status:
+  ` + conditions
+}
+
+func clusterWith(connection, webhook string) string {
+	return `
+spec: {environmentRef: {name: production}, datacenter: sto2, role: Management, connection: ` + connection + `,
+  learn: {disabled: true, secrets: true}, webhook: ` + webhook + `}
+status:
+  ungoverned: [{kind: Mover.movers.example, resource: movers, fields: [spec.bucket], clusters: [mc], clusterCount: 1}]
   ` + conditions + `
   kubernetesVersion: v1.36.3
   clusterAPIVersions: [v1beta2]
