@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"weak"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,6 +39,10 @@ type record struct {
 	labels map[string]string
 	// version stands for the generation of kinds that have none; "" if it is not recorded.
 	version string
+	// head and shared are of a Guard: what it says of its cluster, and all the rest, for as
+	// long as that is kept anyhow.
+	head   string
+	shared weak.Pointer[encoding]
 }
 
 // drifted says whether an object, nil when it is gone, is not the one our last write left.

@@ -3,20 +3,15 @@
 package fleet
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
-	"strings"
 	"sync"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
@@ -32,12 +27,18 @@ type encodings struct {
 // encoding is made by whoever asks first.
 type encoding struct {
 	once sync.Once
-	// of holds what was encoded, so that nothing else takes its address in memory.
-	of   any
-	body []byte
 	hash [sha256.Size]byte
 	made *unstructured.Unstructured
 	err  error
+	// of holds what was encoded, so that nothing else takes its address in memory.
+	of any
+
+	// guard and body, made when they are needed, are of Guards only; so are the patches that
+	// make another encoding this one.
+	guard    *skottv1.Guard
+	bodyOnce sync.Once
+	body     []byte
+	patches  sync.Map
 }
 
 // turn begins a new publication.
@@ -85,11 +86,10 @@ type sharedSpec struct {
 func (e *encodings) guard(g *skottv1.Guard) (*encoding, error) {
 	key := sharedSpec{g.Name, g.Spec.Revision, reflect.ValueOf(g.Spec.Addresses).Pointer()}
 	found := e.get(key, g, func(out *encoding) {
-		spec := g.Spec
-		spec.Cluster = skottv1.GuardedCluster{}
-		if out.body, out.err = json.Marshal(spec); out.err == nil {
-			out.hash = sha256.Sum256(out.body)
-		}
+		out.guard = g
+		sum := sha256.New()
+		out.err = json.NewEncoder(sum).Encode(out.spec())
+		sum.Sum(out.hash[:0])
 	})
 	if found.err != nil {
 		return nil, fmt.Errorf("cannot encode Guard %q: %w", g.Name, found.err)
@@ -97,50 +97,17 @@ func (e *encodings) guard(g *skottv1.Guard) (*encoding, error) {
 	return found, nil
 }
 
-// guardBody is a Guard as it is applied.
-func guardBody(g *skottv1.Guard, labels map[string]string, spec []byte) ([]byte, error) {
-	cluster, err := json.Marshal(g.Spec.Cluster)
-	if err != nil {
-		return nil, fmt.Errorf("cannot encode Guard %q: %w", g.Name, err)
-	}
-	head, err := json.Marshal(map[string]any{"name": g.Name, "labels": labels})
-	if err != nil {
-		return nil, fmt.Errorf("cannot encode Guard %q: %w", g.Name, err)
-	}
-	var b bytes.Buffer
-	b.Grow(len(spec) + len(cluster) + len(head) + 128)
-	fmt.Fprintf(&b, `{"apiVersion":%q,"kind":%q,"metadata":%s,"spec":{"cluster":%s,`, kindGuard.GroupVersion(), kindGuard.Kind, head, cluster)
-	b.Write(bytes.TrimPrefix(spec, []byte("{")))
-	b.WriteByte('}')
-	return b.Bytes(), nil
+// spec is all of a Guard but the cluster.
+func (e *encoding) spec() skottv1.GuardSpec {
+	spec := e.guard.Spec
+	spec.Cluster = skottv1.GuardedCluster{}
+	return spec
 }
 
-// applyGuard makes a Guard on the server what is desired. The answer holds the metadata only:
-// from them follows whether anybody else has ever written into the spec of what is there. If so,
-// it is read, compared and, if need be, replaced, as applyObject does.
-func applyGuard(ctx context.Context, c client.Client, g *skottv1.Guard, body []byte) (client.Object, error) {
-	live := &metav1.PartialObjectMetadata{}
-	live.SetGroupVersionKind(kindGuard)
-	live.Name = g.Name
-	err := c.Patch(ctx, live, client.RawPatch(types.ApplyPatchType, body), client.ForceOwnership, client.FieldOwner(skottv1.FieldOwner))
-	if err == nil && onlyOurs(live.ManagedFields) {
-		return live, nil
-	}
-	desired, convertErr := toUnstructured(g)
-	if convertErr != nil {
-		return nil, convertErr
-	}
-	return applyObject(ctx, c, desired)
-}
-
-// onlyOurs reports whether nobody but Skott has fields of the spec. An object whose owners
-// somebody took away has others after the next apply: the API server then notes that what
-// was there is older.
-func onlyOurs(owners []metav1.ManagedFieldsEntry) bool {
-	return len(owners) > 0 && !slices.ContainsFunc(owners, func(e metav1.ManagedFieldsEntry) bool {
-		ours := e.Manager == skottv1.FieldOwner && e.Operation == metav1.ManagedFieldsOperationApply
-		return !ours && (e.FieldsV1 == nil || strings.Contains(e.FieldsV1.GetRawString(), `"f:spec"`))
-	})
+// encoded is spec as JSON; that it can be encoded is known.
+func (e *encoding) encoded() []byte {
+	e.bodyOnce.Do(func() { e.body, _ = json.Marshal(e.spec()) })
+	return e.body
 }
 
 // item is one desired object, made ready to be compared with what was written last, and to be
@@ -149,10 +116,12 @@ type item struct {
 	key    objectKey
 	labels map[string]string
 	hash   [sha256.Size]byte
-	// object to apply; nil for a Guard, of which only body is made, and late.
+	// object to apply; nil for a Guard, which is encoded when it is written.
 	object *unstructured.Unstructured
 	guard  *skottv1.Guard
-	spec   []byte
+	shared *encoding
+	// head identifies what is not shared of a Guard.
+	head string
 }
 
 // items are everything desired in the order to apply it: a binding acts at once, so what it
@@ -176,8 +145,9 @@ func (d Desired) items(crd client.Object, e *encodings) ([]item, error) {
 		if err != nil {
 			return nil, err
 		}
-		i := item{key: objectKey{kindGuard.Kind, g.Name}, labels: merged(g.Labels, managed), guard: g, spec: encoded.body}
-		i.hash = sha256.Sum256(fmt.Appendf(nil, "%q %q %q", i.labels, g.Spec.Cluster, encoded.hash))
+		i := item{key: objectKey{kindGuard.Kind, g.Name}, labels: merged(g.Labels, managed), guard: g, shared: encoded}
+		i.head = fmt.Sprintf("%q %q", i.labels, g.Spec.Cluster)
+		i.hash = sha256.Sum256(fmt.Appendf(nil, "%s %x", i.head, encoded.hash))
 		out = append(out, i)
 	}
 	for _, o := range d.Policies {
@@ -196,16 +166,13 @@ func (d Desired) items(crd client.Object, e *encodings) ([]item, error) {
 // managed marks what is Skott's.
 var managed = map[string]string{skottv1.LabelManagedBy: skottv1.FieldOwner}
 
-// apply writes the item, and returns what is there.
-func (i item) apply(ctx context.Context, c client.Client) (client.Object, error) {
+// apply writes the item, and returns what is there. last is what our last write of it left, if
+// nothing gives reason to doubt that.
+func (i item) apply(ctx context.Context, c client.Client, last record) (client.Object, error) {
 	if i.guard == nil {
 		return applyObject(ctx, c, i.object)
 	}
-	body, err := guardBody(i.guard, i.labels, i.spec)
-	if err != nil {
-		return nil, err
-	}
-	return applyGuard(ctx, c, i.guard, body)
+	return i.applyGuard(ctx, c, last)
 }
 
 // reference is enough of the item to ask for it.

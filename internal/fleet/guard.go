@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"weak"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -334,7 +335,11 @@ func (l *loop) write(ctx context.Context, o item, suspect bool) (bool, error) {
 			return false, nil // an older name took the API server over, and wrote its own
 		}
 	}
-	live, err := o.apply(ctx, l.link.account.operator)
+	last := old
+	if known || suspect {
+		last = record{} // somebody else has been at it
+	}
+	live, err := o.apply(ctx, l.link.account.operator, last)
 	if err != nil {
 		return false, err
 	}
@@ -349,7 +354,8 @@ func (l *loop) write(ctx context.Context, o item, suspect bool) (bool, error) {
 			maps.DeleteFunc(l.records, func(k objectKey, _ record) bool { return k.kind == kindGuard.Kind })
 		}
 	}
-	l.records[key] = record{hash: o.hash, uid: live.GetUID(), generation: live.GetGeneration(), labels: o.labels}
+	l.records[key] = record{hash: o.hash, uid: live.GetUID(), generation: live.GetGeneration(), labels: o.labels,
+		version: live.GetResourceVersion(), head: o.head, shared: weak.Make(o.shared)}
 	if known {
 		ctrllog.FromContext(ctx).Info("Restored an object that was changed or deleted", "kind", key.kind, "name", key.name)
 		l.options().Observer.Restored(l.station.snapshot().Key(), key.kind, key.name)
