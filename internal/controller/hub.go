@@ -121,7 +121,7 @@ func (h *hub) Start(ctx context.Context) error {
 // NeedLeaderElection implements manager.LeaderElectionRunnable: only the leader engages.
 func (h *hub) NeedLeaderElection() bool { return true }
 
-// patchStatus writes the status of an object if it differs from before.
+// patchStatus writes the status of an object if it differs from before, and tells what happened.
 func (h *hub) patchStatus(ctx context.Context, before, after client.Object, same bool) error {
 	if same {
 		return nil
@@ -129,6 +129,7 @@ func (h *hub) patchStatus(ctx context.Context, before, after client.Object, same
 	if err := h.Status().Patch(ctx, after, client.MergeFrom(before)); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("cannot write the status of %T %q: %w", after, after.GetName(), err))
 	}
+	h.tellChanges(before, after)
 	return nil
 }
 

@@ -31,6 +31,8 @@ import (
 type managementClusters struct {
 	*hub
 	selector labels.Selector
+	// rolls remember which clusters were proved, by ManagementCluster.
+	rolls map[string]*status.Roll
 }
 
 func setupManagementCluster(mgr manager.Manager, h *hub) error {
@@ -56,7 +58,7 @@ func setupManagementCluster(mgr manager.Manager, h *hub) error {
 		Watches(&skottv1.Environment{}, h.allManagementClusters(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(&corev1.Secret{}, secrets).
 		WatchesRawSource(h.bell.listen(h.allManagementClusters())).
-		Complete(&managementClusters{hub: h, selector: selector})
+		Complete(&managementClusters{hub: h, selector: selector, rolls: map[string]*status.Roll{}})
 }
 
 // Reconcile engages the cluster, or disengages it when it was deleted, and computes its
@@ -64,6 +66,7 @@ func setupManagementCluster(mgr manager.Manager, h *hub) error {
 func (r *managementClusters) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	mc := &skottv1.ManagementCluster{}
 	if err := r.Get(ctx, req.NamespacedName, mc); err != nil {
+		delete(r.rolls, req.Name)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !r.selector.Matches(labels.Set(mc.Labels)) {
@@ -92,6 +95,10 @@ func (r *managementClusters) Reconcile(ctx context.Context, req ctrl.Request) (c
 	status.ManagementCluster(mc, connection, member, r.current)
 	if member != nil {
 		mc.Status.Ungoverned = status.UngovernedKinds(member, r.governs)
+		if r.rolls[mc.Name] == nil {
+			r.rolls[mc.Name] = &status.Roll{}
+		}
+		r.tell(mc, r.rolls[mc.Name].Happenings(member, r.current, meta.IsStatusConditionTrue(before.Status.Conditions, skottv1.ConditionGuarded)))
 	}
 	return ctrl.Result{RequeueAfter: r.again(mc)}, errors.Join(err, r.patchStatus(ctx, before, mc, unchanged(before.Status, mc.Status)))
 }

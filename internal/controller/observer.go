@@ -39,10 +39,11 @@ func (o *observer) Changed() { o.bell.ring() }
 
 // event records what happened on the ManagementCluster that the cluster belongs to.
 func (o *observer) event(cluster, kind, reason, note string) {
-	name, _, _ := strings.Cut(cluster, "/")
+	name, below, _ := strings.Cut(cluster, "/")
 	mc := &skottv1.ManagementCluster{}
 	if err := o.Get(context.Background(), types.NamespacedName{Name: name}, mc); err != nil {
 		return // the ManagementCluster is gone, and with it whoever would read the event
 	}
-	o.events.Eventf(mc, nil, kind, reason, "Guard", "%s", note)
+	namespace, name, _ := strings.Cut(below, "/")
+	o.events.Eventf(mc, related(namespace, name), kind, reason, "Guard", "%s", note)
 }

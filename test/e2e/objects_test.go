@@ -32,6 +32,14 @@ func eventNotes(ctx context.Context, name, reason string) []string {
 	return out
 }
 
+// tells waits until an Event about an object of the Ops Cluster says something.
+func tells(ctx context.Context, name, reason string, words ...string) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		g.Expect(eventNotes(ctx, name, reason)).To(ContainElement(Satisfy(func(note string) bool { return containsAll(note, words) })))
+	}).WithContext(ctx).WithTimeout(20 * time.Second).WithPolling(100 * time.Millisecond).Should(Succeed())
+}
+
 func keepsUsedEnvironment(ctx SpecContext) {
 	Expect(ops.ApplyYAML(ctx, []byte(`
 apiVersion: skott.dev/v1alpha1
@@ -90,8 +98,12 @@ func guardsContested(ctx SpecContext) {
 	becomes(ctx, dataBoundary("customer-data"), have(skottv1.ConditionEnforced, metav1.ConditionTrue, skottv1.ReasonEnforced))
 	Expect(try(ctx, shop, bucket("default", "prod-backups"))).To(refuses("D102"))
 	Expect(try(ctx, production, bucket("default", "prod-backups"))).To(Succeed())
+	tells(ctx, "production-data", skottv1.ReasonContested, "prod-backups", "also of staging")
+	tells(ctx, "staging-claim", skottv1.ReasonContested, "prod-backups", "also of production")
+	tells(ctx, "customer-data", skottv1.ReasonViolations, "s3.sto2.example/prod-backups")
 
 	remove(ctx, dataLocation("staging-claim"))
+	tells(ctx, "production-data", skottv1.ReasonNotContested, "Contested is False")
 	becomes(ctx, dataLocation("production-data"), have(skottv1.ConditionContested, metav1.ConditionFalse, skottv1.ReasonNotContested))
 	Eventually(func(g Gomega) {
 		e := &skottv1.Environment{ObjectMeta: metav1.ObjectMeta{Name: "staging"}}
@@ -131,6 +143,10 @@ func withdrawsSlowly(ctx SpecContext) {
 	ends := b.DeletionTimestamp.Add(boundaryGrace)
 	Expect(meta.FindStatusCondition(b.Status.Conditions, skottv1.ConditionPublished).Message).
 		To(ContainSubstring(ends.UTC().Format(time.RFC3339)), "until when it acts")
+	tells(ctx, "customer-data", skottv1.ReasonPublished, "clusters hold revision")
+	tells(ctx, "customer-data", skottv1.ReasonEnforced, "clusters refused the live proof")
+	tells(ctx, "customer-data", skottv1.ReasonBeingRemoved, ends.UTC().Format(time.RFC3339))
+	tells(ctx, "staging", skottv1.ReasonEnforced, `cluster "staging/platform/shop" refused its live proof`)
 	Expect(b.Finalizers).To(ContainElement(skottv1.Finalizer))
 
 	By("acting as long as it said")
