@@ -70,9 +70,9 @@ func (r *dataBoundaries) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 }
 
 // clusters are all clusters of the fleet that are guarded for themselves.
-func (r *dataBoundaries) clusters(p *publication) []status.Cluster {
+func (h *hub) clusters(p *publication) []status.Cluster {
 	var out []status.Cluster
-	engaged := r.members()
+	engaged := h.members()
 	for _, name := range slices.Sorted(maps.Keys(p.clusters)) {
 		m, ok := engaged[name]
 		if !ok { // never connected: not proved, and not to be forgotten

@@ -3,6 +3,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -36,6 +38,7 @@ import (
 // and is level-based: whatever happened, it builds everything anew from what there is.
 type publisher struct {
 	*hub
+	selector labels.Selector
 	// rules of the last pass, and the movement kinds of users that they were made from.
 	rules *policy.Rules
 	kinds []skottv1.MovementKindSpec
@@ -74,6 +77,10 @@ type asked struct {
 type holder = atomic.Pointer[publication]
 
 func setupPublisher(mgr manager.Manager, h *hub) error {
+	selector, err := labels.Parse(h.options.Selector)
+	if err != nil {
+		return fmt.Errorf("cannot parse the selector of ManagementClusters: %w", err)
+	}
 	one := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: "policy"}}}
 	})
@@ -86,7 +93,7 @@ func setupPublisher(mgr manager.Manager, h *hub) error {
 		Watches(&skottv1.DataBoundary{}, one, decides).
 		Watches(&skottv1.MovementKind{}, one, decides).
 		WatchesRawSource(h.bell.listen(one)).
-		Complete(&publisher{hub: h, rules: policy.BuiltinRules()})
+		Complete(&publisher{hub: h, selector: selector, rules: policy.BuiltinRules()})
 }
 
 // Reconcile builds and publishes the policy if anything it depends on has changed.
@@ -125,8 +132,7 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 		p.quiet = p.publishedAt.Add(min(share*p.now().Sub(began), longestQuiet))
 		ctrl.LoggerFrom(ctx).Info("Published the policy", "revision", revision, "addresses", next.policy.Size())
 	}
-	p.count(p.published.Load().policy)
-	return ctrl.Result{RequeueAfter: wake}, nil
+	return ctrl.Result{RequeueAfter: wake}, p.count(ctx)
 }
 
 // read lists everything that decides. wake is when a deleted boundary stops acting.
@@ -299,29 +305,50 @@ func (h *hub) current(c status.Cluster) bool {
 }
 
 // count writes the gauges of addresses and clusters.
-func (p *publisher) count(current *policy.Policy) {
+func (p *publisher) count(ctx context.Context) error {
+	published := p.published.Load()
 	var addresses []metrics.AddressCount
-	for _, c := range current.Counts() {
+	for _, c := range published.policy.Counts() {
 		addresses = append(addresses, metrics.AddressCount{Kind: string(c.Type), Origin: c.Origin, Count: c.Count})
 	}
 	p.recorder.Addresses(addresses)
-	var proofs []metrics.ClusterProof
-	var scans []metrics.ScanCount
-	published := p.published.Load()
-	for _, m := range p.fleet.State() {
-		for _, c := range append([]status.Cluster{m.Self}, m.Clusters...) {
-			if c.GuardedAs != "" {
-				continue
-			}
-			if c.Scan != nil {
-				scans = append(scans, scanCount(c))
-			}
-			g, _ := published.guarded(c)
-			proofs = append(proofs, metrics.ClusterProof{
-				Cluster: c.Key(), Environment: g.Environment, Enforced: c.Guard.Phase == status.Enforced && p.current(c), Proved: c.Guard.ProvedAt,
-			})
-		}
+	list := &skottv1.ManagementClusterList{}
+	if err := p.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil { // none is changed
+		return fmt.Errorf("cannot list %T: %w", list, err)
 	}
-	p.recorder.Clusters(proofs)
+	learns, own := map[string]bool{}, map[string]bool{}
+	for i := range list.Items {
+		mc := &list.Items[i]
+		own[mc.Name] = p.selector.Matches(labels.Set(mc.Labels))
+		learns[mc.Name] = mc.Learns() && mc.EnvironmentName() != ""
+	}
+	var clusters []metrics.Cluster
+	var scans []metrics.ScanCount
+	for _, c := range p.clusters(published) {
+		if !own[c.ManagementCluster] {
+			continue // another instance counts it
+		}
+		if c.Scan != nil {
+			scans = append(scans, scanCount(c))
+		}
+		g, _ := published.guarded(c)
+		clusters = append(clusters, counted(c, g.Environment, learns[c.ManagementCluster], p.current(c)))
+	}
+	p.recorder.Clusters(clusters)
 	p.recorder.Scans(scans)
+	return nil
+}
+
+// counted is what is counted of a cluster. A proof of what is not wanted any more counts as one that
+// is under way.
+func counted(c status.Cluster, environment string, learns, current bool) metrics.Cluster {
+	phase := cmp.Or(c.Guard.Phase, status.Unknown)
+	if phase == status.Enforced && !current {
+		phase = status.Publishing
+	}
+	return metrics.Cluster{
+		Name: c.Key(), Environment: environment, Phase: string(phase), Enforced: phase == status.Enforced, Proved: c.Guard.ProvedAt,
+		Learns: learns, Complete: c.Learned && phase != status.Unreachable, Gaps: len(c.LearnGaps),
+		Webhook: c.Webhook.Phase == status.WebhookActs || c.Webhook.Phase == status.WebhookAway, WebhookActs: c.Webhook.Phase == status.WebhookActs,
+	}
 }

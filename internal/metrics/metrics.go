@@ -5,6 +5,7 @@
 package metrics
 
 import (
+	"strconv"
 	"sync"
 	"time"
 
@@ -20,7 +21,11 @@ type Recorder struct {
 	clusters  *prometheus.GaugeVec
 	restored  *prometheus.CounterVec
 	admitted  *prometheus.CounterVec
+	phases    *prometheus.GaugeVec
+	gaps      *prometheus.GaugeVec
+	webhooks  *prometheus.GaugeVec
 	age       *ages
+	book      *ages
 
 	violations *prometheus.GaugeVec
 	scanned    *prometheus.GaugeVec
@@ -47,17 +52,28 @@ func New(r prometheus.Registerer) *Recorder {
 			Name: "skott_restored_total", Help: "Objects of Skott that somebody changed or deleted, and that were put back."}, []string{"kind"}),
 		admitted: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "skott_canary_admitted_total", Help: "Canaries that an API server let through. Any increase is an alarm."}, []string{"family"}),
-		age: &ages{desc: prometheus.NewDesc("skott_policy_age_seconds",
-			"Seconds since the guard of a cluster was last proved, by cluster.", []string{"cluster"}, nil), since: map[string]time.Time{}, now: time.Now},
+		phases: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "skott_cluster_phase", Help: "1 for the phase that the guard of a cluster is in, by cluster and Environment."},
+			[]string{"cluster", "environment", "phase"}),
+		gaps: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "skott_learning_gaps", Help: "Kinds of a cluster that addresses cannot be learned from."}, []string{"cluster"}),
+		webhooks: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "skott_webhook_acts", Help: "1 if the guard webhook of a cluster refused its last live proof, 0 if not; none where there is to be none."}, []string{"cluster"}),
+		age: newAges("skott_policy_age_seconds", "Seconds since the guard of a cluster was last proved, by cluster."),
+		book: newAges("skott_address_book_age_seconds",
+			"Seconds since the address book last held all that a cluster uses, 0 while it does; since it was first looked for if it never did."),
 		violations: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "skott_violations", Help: "Objects that are there and cross a boundary, by the Environment that they are in; draft is true for those that only its draft finds."},
 			[]string{"boundary", "environment", "cluster", "draft"}),
 		scanned: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "skott_scan_objects", Help: "Objects that the last round of the scan judged, by cluster."}, []string{"cluster"}),
-		scanAge: &ages{desc: prometheus.NewDesc("skott_scan_age_seconds",
-			"Seconds since the last complete round of the scan, by cluster.", []string{"cluster"}, nil), since: map[string]time.Time{}, now: time.Now},
+		scanAge: newAges("skott_scan_age_seconds", "Seconds since the last complete round of the scan, by cluster."),
 	}
-	r.MustRegister(m.decisions, m.duration, m.errors, m.addresses, m.clusters, m.restored, m.admitted, m.age, m.violations, m.scanned, m.scanAge)
+	r.MustRegister(m.decisions, m.duration, m.errors, m.addresses, m.clusters, m.restored, m.admitted, m.phases, m.gaps, m.webhooks, m.age, m.book,
+		m.violations, m.scanned, m.scanAge)
+	for _, fatal := range []string{"true", "false"} {
+		m.errors.WithLabelValues(fatal) // so that the first error is an increase
+	}
 	return m
 }
 
@@ -69,7 +85,7 @@ func (m *Recorder) Decision(path, decision, reason string, took time.Duration) {
 
 // Error counts an error; a fatal one left a cluster as it was.
 func (m *Recorder) Error(fatal bool) {
-	m.errors.WithLabelValues(map[bool]string{true: "true", false: "false"}[fatal]).Inc()
+	m.errors.WithLabelValues(strconv.FormatBool(fatal)).Inc()
 }
 
 // Restored counts an object that was put back.
@@ -92,24 +108,43 @@ func (m *Recorder) Addresses(counts []AddressCount) {
 	}
 }
 
-// ClusterProof is when the guard of a cluster was last proved.
-type ClusterProof struct {
-	Cluster, Environment string
-	Enforced             bool
-	Proved               time.Time
+// Cluster is what is counted of a guarded cluster.
+type Cluster struct {
+	Name, Environment string
+	// Phase of its guard, and whether that is proved of what is wanted now.
+	Phase    string
+	Enforced bool
+	Proved   time.Time
+	// Learns: addresses are learned from it. Complete: from everything in it, and it answers. Gaps
+	// are the kinds that they cannot be learned from.
+	Learns, Complete bool
+	Gaps             int
+	// Webhook: it is to have one. WebhookActs: that refused its last live proof.
+	Webhook, WebhookActs bool
 }
 
-// Clusters replaces the numbers of guarded clusters and the ages of their proofs.
-func (m *Recorder) Clusters(proofs []ClusterProof) {
-	m.clusters.Reset()
-	proved := map[string]time.Time{}
-	for _, p := range proofs {
-		m.clusters.WithLabelValues(p.Environment, map[bool]string{true: "true", false: "false"}[p.Enforced]).Inc()
-		if !p.Proved.IsZero() {
-			proved[p.Cluster] = p.Proved
+// Clusters replaces what is said of guarded clusters. One that is not named any more has no value.
+func (m *Recorder) Clusters(clusters []Cluster) {
+	for _, gauge := range []*prometheus.GaugeVec{m.clusters, m.phases, m.gaps, m.webhooks} {
+		gauge.Reset()
+	}
+	proved, complete := map[string]time.Time{}, map[string]time.Time{}
+	for _, c := range clusters {
+		m.clusters.WithLabelValues(c.Environment, strconv.FormatBool(c.Enforced)).Inc()
+		m.phases.WithLabelValues(c.Name, c.Environment, c.Phase).Set(1)
+		if !c.Proved.IsZero() {
+			proved[c.Name] = c.Proved
+		}
+		if c.Learns {
+			m.gaps.WithLabelValues(c.Name).Set(float64(c.Gaps))
+			complete[c.Name] = m.book.since(c.Name, c.Complete)
+		}
+		if c.Webhook {
+			m.webhooks.WithLabelValues(c.Name).Set(map[bool]float64{true: 1}[c.WebhookActs])
 		}
 	}
 	m.age.set(proved)
+	m.book.set(complete)
 }
 
 // ScanCount is what the scan of a cluster found, and when it was last complete.
@@ -138,26 +173,44 @@ func (m *Recorder) Scans(scans []ScanCount) {
 			completed[s.Cluster] = s.Completed
 		}
 		for _, v := range s.Violations {
-			draft := map[bool]string{true: "true", false: "false"}[v.Draft]
-			m.violations.WithLabelValues(v.Boundary, v.Environment, s.Cluster, draft).Add(float64(v.Objects))
+			m.violations.WithLabelValues(v.Boundary, v.Environment, s.Cluster, strconv.FormatBool(v.Draft)).Add(float64(v.Objects))
 		}
 	}
 	m.scanAge.set(completed)
 }
 
-// ages computes an age when it is asked for, so that it grows while nothing happens.
+// ages computes ages when it is asked for them, so that one grows while nothing happens.
 type ages struct {
 	desc *prometheus.Desc
 	now  func() time.Time
 
-	mu    sync.Mutex
-	since map[string]time.Time
+	mu sync.Mutex
+	// from is when the age of a cluster was 0; the zero time if it still is.
+	from map[string]time.Time
 }
 
-func (a *ages) set(since map[string]time.Time) {
+func newAges(name, help string) *ages {
+	return &ages{desc: prometheus.NewDesc(name, help, []string{"cluster"}, nil), from: map[string]time.Time{}, now: time.Now}
+}
+
+func (a *ages) set(from map[string]time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.since = since
+	a.from = from
+}
+
+// since is from when the age of a cluster is to be counted: not at all while it is young, and
+// otherwise from when it was last seen young, or seen at all.
+func (a *ages) since(cluster string, young bool) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if young {
+		return time.Time{}
+	}
+	if from, ok := a.from[cluster]; ok && !from.IsZero() {
+		return from
+	}
+	return a.now()
 }
 
 // Describe implements prometheus.Collector.
@@ -167,7 +220,11 @@ func (a *ages) Describe(ch chan<- *prometheus.Desc) { ch <- a.desc }
 func (a *ages) Collect(ch chan<- prometheus.Metric) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for cluster, since := range a.since {
-		ch <- prometheus.MustNewConstMetric(a.desc, prometheus.GaugeValue, a.now().Sub(since).Seconds(), cluster)
+	for cluster, from := range a.from {
+		age := 0.0
+		if !from.IsZero() {
+			age = a.now().Sub(from).Seconds()
+		}
+		ch <- prometheus.MustNewConstMetric(a.desc, prometheus.GaugeValue, age, cluster)
 	}
 }
