@@ -101,6 +101,10 @@ test-fuzz: ## Fuzz every target for FUZZ_TIME; FUZZ selects among them.
 test-integration: tools ## Run the suites against real control planes on loopback.
 	go test $(INTEGRATION_FLAGS) ./test/...
 
+.PHONY: test-observability
+test-observability: tools ## Try alerts, dashboard and metrics with promtool and a real Prometheus.
+	go test $(INTEGRATION_FLAGS) ./test/observability
+
 .PHONY: corpus
 corpus: tools ## Send an object for every row of the table of movement kinds; CORPUS_FLAGS=-update writes docs/corpus.md.
 	go run ./test/corpusrun $(CORPUS_FLAGS)
@@ -178,7 +182,7 @@ clean: ## Remove what was built, except the tools, which take long to build.
 TOOLS := kube-apiserver etcd kubectl capi-core
 
 .PHONY: tools
-tools: $(TOOLS:%=$(BIN)/%) $(BIN)/crds ## Build control plane binaries and fetch CRDs that are missing or outdated.
+tools: $(TOOLS:%=$(BIN)/%) $(BIN)/crds $(BIN)/prometheus ## Build control plane binaries, fetch CRDs and Prometheus, where missing or outdated.
 
 # Clients compare versions with the server's, which the linker sets as upstream's own build does.
 K8S_VERSION = $$(go list -C hack/tools -m -f '{{.Version}}' k8s.io/kubernetes)
@@ -216,3 +220,8 @@ $(BIN)/crds: hack/crds/modules.yaml hack/crds/main.go hack/crds/extract.go
 
 $(BIN)/golangci-lint: hack/lint/go.mod
 	$(GO_BUILD) -C hack/lint -ldflags '-s -w' -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+# A package of Debian with a pinned checksum: to build it takes longer than all the tests that need it.
+$(BIN)/prometheus: hack/prometheus/fetch.sh
+	@mkdir -p $(BIN)
+	hack/prometheus/fetch.sh $(BIN)
