@@ -45,8 +45,10 @@ var allowed = map[string][]string{
 	within + "ledger":  {within + "address", api},
 	within + "metrics": nil,
 	// status judges what was observed; fleet observes, in its terms.
-	within + "status":   {api},
-	within + "fleet":    {api, module + "config/crd", within + "status"},
+	within + "status": {api},
+	within + "fleet":  {api, module + "config/crd", within + "status", within + "report"},
+	// report says what status found in the terms of others.
+	within + "report":   {within + "status", api},
 	within + "evidence": {within + "policy", within + "ledger", api},
 	// webhook looks other objects up by their movement kind, and holds the key of fingerprints.
 	within + "webhook":    {within + "address", within + "flow", within + "policy", within + "metrics", within + "ledger", api},
@@ -70,10 +72,11 @@ var outside = map[string][]string{
 	within + "evidence": {apimachinery},
 	within + "metrics":  {"github.com/prometheus/client_golang/"},
 	within + "status":   {apimachinery},
+	within + "report":   {apimachinery},
 }
 
 // pure packages decide: what they return follows from their arguments alone.
-var pure = []string{api, within + "address", within + "flow", within + "calendar", within + "policy", within + "ledger", within + "evidence", within + "status"}
+var pure = []string{api, within + "address", within + "flow", within + "calendar", within + "policy", within + "ledger", within + "evidence", within + "status", within + "report"}
 
 // ban is an import that no pure package may have, and why.
 type ban struct{ path, reason string }

@@ -88,6 +88,32 @@ type ManagementClusterSpec struct {
 	// webhook says where the guard webhook of the cluster, and of every Cluster under it, runs.
 	// +optional
 	Webhook *Webhook `json:"webhook,omitempty"`
+
+	// scan says what becomes of what is found in the cluster, and in every Cluster under it.
+	// When omitted, it is reported there.
+	// +optional
+	Scan *Scan `json:"scan,omitempty"`
+}
+
+// ReportPlace says where reports are written.
+//
+// +kubebuilder:validation:Enum=Cluster;None
+type ReportPlace string
+
+// The places.
+const (
+	// ReportsInCluster: beside the objects, where reports of OpenReports, or PolicyReports, are served.
+	ReportsInCluster ReportPlace = "Cluster"
+	// ReportsNowhere: none is written, and those that were are deleted.
+	ReportsNowhere ReportPlace = "None"
+)
+
+// Scan says what becomes of what is found.
+type Scan struct {
+	// reports: one for each object that crosses, where such reports are served. When omitted
+	// it is Cluster.
+	// +optional
+	Reports ReportPlace `json:"reports,omitempty"`
 }
 
 // Learn says what is learned from the objects of clusters.

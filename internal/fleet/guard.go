@@ -97,6 +97,7 @@ func (l *loop) run(ctx context.Context) {
 	var beside sync.WaitGroup
 	beside.Go(func() { l.webhook.run(ctx) })
 	beside.Go(func() { (&surveyor{loop: l}).run(ctx) })
+	beside.Go(func() { (&reporter{loop: l}).run(ctx) })
 	defer func() {
 		l.learner.end()
 		beside.Wait()

@@ -33,6 +33,8 @@ type Target struct {
 	Config *rest.Config
 	// InCluster: Config already is Skott's own account, installed with the operator.
 	InCluster bool
+	// NoReports: nothing that is found is reported in the clusters, and what was is deleted.
+	NoReports bool
 }
 
 // Desired is what a guarded cluster must hold. The fleet does not change it.

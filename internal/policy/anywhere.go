@@ -34,13 +34,16 @@ func (e *Evaluator) find() *address.Finder {
 func (e *Evaluator) Prepare() { e.find() }
 
 // unsearched are the kinds that hold addresses in order to say what is not to be reached,
-// and Skott's own, by group and resource.
+// reports, which repeat the addresses that they are about, and Skott's own, by group and
+// resource.
 var unsearched = map[[2]string]bool{
 	{"networking.k8s.io", "networkpolicies"}: true, {"policy.networking.k8s.io", "adminnetworkpolicies"}: true,
 	{"policy.networking.k8s.io", "baselineadminnetworkpolicies"}: true, {"policy.networking.k8s.io", "clusternetworkpolicies"}: true,
 	{"cilium.io", "ciliumnetworkpolicies"}: true, {"cilium.io", "ciliumclusterwidenetworkpolicies"}: true,
 	{"crd.projectcalico.org", "networkpolicies"}: true, {"crd.projectcalico.org", "globalnetworkpolicies"}: true,
 	{"projectcalico.org", "networkpolicies"}: true, {"projectcalico.org", "globalnetworkpolicies"}: true,
+	{"openreports.io", "reports"}: true, {"openreports.io", "clusterreports"}: true,
+	{"wgpolicyk8s.io", "policyreports"}: true, {"wgpolicyk8s.io", "clusterpolicyreports"}: true,
 	{"", "events"}: true, {"events.k8s.io", "events"}: true, {"coordination.k8s.io", "leases"}: true,
 }
 

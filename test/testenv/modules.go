@@ -80,6 +80,13 @@ var (
 		Sum:     "h1:jtwPLEFX9mNj3jSq88ugFcScGnOZVs2DWaXFuZxrRT8=",
 		Files:   []string{"manifests/crds/*-crd.yaml"},
 	}
+	// OpenReports is Report and ClusterReport.
+	OpenReports = Module{
+		Path:    "github.com/openreports/reports-api",
+		Version: "v0.2.1",
+		Sum:     "h1:g9KS3yle9Y1elmww4TK9EkD1rl6inIaiIJPX6e+u680=",
+		Files:   []string{"config/crd/*.yaml"},
+	}
 	// ClusterAPI holds the core CRDs, with contract labels and without conversion. StartClusterAPI installs them
 	// itself; install them alone only where no manager runs.
 	ClusterAPI = Module{
@@ -93,7 +100,7 @@ var (
 
 // Modules returns every module of the table.
 func Modules() []Module {
-	return []Module{Velero, Snapshots, CloudNativePG, BarmanCloud, ExternalSecrets, ArgoCD, ClusterAPI}
+	return []Module{Velero, Snapshots, CloudNativePG, BarmanCloud, ExternalSecrets, ArgoCD, OpenReports, ClusterAPI}
 }
 
 // CRDs downloads modules, unless the module cache has them, and reads their CRDs.

@@ -72,6 +72,12 @@ var surveying = []need{
 	{"to see which namespaces have any", []string{"list"}, "networking.k8s.io", []string{"networkpolicies"}, nil, everywhere},
 }
 
+// reporting is to report what a scan finds, where reports are served.
+var reporting = []need{
+	{"to report what crosses", []string{"list", "create", "update", "delete"}, "openreports.io", []string{"reports", "clusterreports"}, nil, everywhere},
+	{"to report it where OpenReports are not served", []string{"list", "create", "update", "delete"}, "wgpolicyk8s.io", []string{"policyreports", "clusterpolicyreports"}, nil, everywhere},
+}
+
 // deploying is what it needs where it runs the guard webhook.
 var deploying = []need{
 	{"to make the webhook's configurations", []string{"create", "list", "watch"}, "admissionregistration.k8s.io", []string{"validatingwebhookconfigurations"}, nil, everywhere},

@@ -38,7 +38,7 @@ func accounts(secrets bool) []account {
 		guarded = append(guarded, []need{{"to make fingerprints of credentials", watch, "", []string{"secrets"}, nil, everywhere}})
 	}
 	return []account{
-		{"skott-operator", ops, [][]need{guarding, surveying, deploying, learning(), central}},
+		{"skott-operator", ops, [][]need{guarding, surveying, reporting, deploying, learning(), central}},
 		{"skott-operator", management, append(slices.Clone(guarded), managing)},
 		{"skott-operator", workload, guarded},
 		{"skott-guard", ops, [][]need{judging}},
