@@ -50,7 +50,10 @@ func TestAnywhere(t *testing.T) {
 		"OtherHost": {
 			reason: "another host", group: "example.io", resource: "widgets", object: `{"spec":{"u":"adb.prod.example","v":"db.prod.example.org"}}`,
 		},
-		"Events": {reason: "an event", resource: "events", object: `{"message":"cannot reach db.prod.example"}`},
+		"Report":        {reason: "what repeats the address that it is about", group: "openreports.io", resource: "reports", object: `{"results":[{"message":"db.prod.example"}]}`},
+		"ClusterReport": {reason: "the same, of a cluster-scoped object", group: "openreports.io", resource: "clusterreports", object: `{"results":[{"message":"db.prod.example"}]}`},
+		"PolicyReport":  {reason: "the same, of the older API", group: "wgpolicyk8s.io", resource: "policyreports", object: `{"results":[{"message":"db.prod.example"}]}`},
+		"Events":        {reason: "an event", resource: "events", object: `{"message":"cannot reach db.prod.example"}`},
 		"Policies": {
 			reason: "a policy that shuts production out", group: "networking.k8s.io", resource: "networkpolicies", object: `{"metadata":{"annotations":{"why":"not db.prod.example"}}}`,
 		},

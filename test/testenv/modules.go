@@ -87,6 +87,13 @@ var (
 		Sum:     "h1:g9KS3yle9Y1elmww4TK9EkD1rl6inIaiIJPX6e+u680=",
 		Files:   []string{"config/crd/*.yaml"},
 	}
+	// PolicyReports is PolicyReport and ClusterPolicyReport, as Kyverno ships them.
+	PolicyReports = Module{
+		Path:    "github.com/kyverno/kyverno",
+		Version: "v1.13.4",
+		Sum:     "h1:2zUi+eszlisLdCir+WIf2NtuUfFPvJtjUNpewdtLjVw=",
+		Files:   []string{"config/crds/policyreport/*.yaml"},
+	}
 	// ClusterAPI holds the core CRDs, with contract labels and without conversion. StartClusterAPI installs them
 	// itself; install them alone only where no manager runs.
 	ClusterAPI = Module{
@@ -100,7 +107,7 @@ var (
 
 // Modules returns every module of the table.
 func Modules() []Module {
-	return []Module{Velero, Snapshots, CloudNativePG, BarmanCloud, ExternalSecrets, ArgoCD, OpenReports, ClusterAPI}
+	return []Module{Velero, Snapshots, CloudNativePG, BarmanCloud, ExternalSecrets, ArgoCD, OpenReports, PolicyReports, ClusterAPI}
 }
 
 // CRDs downloads modules, unless the module cache has them, and reads their CRDs.

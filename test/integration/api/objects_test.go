@@ -114,7 +114,7 @@ status:
 func clusterWith(connection, webhook string) string {
 	return `
 spec: {environmentRef: {name: production}, datacenter: sto2, role: Management, connection: ` + connection + `,
-  learn: {disabled: true, secrets: true}, webhook: ` + webhook + `}
+  learn: {disabled: true, secrets: true}, scan: {reports: None}, webhook: ` + webhook + `}
 status:
   ungoverned: [{kind: Mover.movers.example, resource: movers, fields: [spec.bucket], clusters: [mc], clusterCount: 1}]
   ` + conditions + `
