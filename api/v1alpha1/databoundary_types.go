@@ -172,7 +172,7 @@ type ViolationCount struct {
 
 // DraftStatus is what the draft of a boundary would change.
 type DraftStatus struct {
-	// violations is the number of objects that the draft finds and the boundary does not.
+	// violations is the number of objects that the draft finds and nothing refuses now.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Violations *int32 `json:"violations,omitempty"`
