@@ -28,6 +28,9 @@ const (
 	renewBefore = 20 * time.Minute
 	// renewPause between two failed renewals, while the old token still works.
 	renewPause = 10 * time.Second
+	// patience times Timeout is how long the write of a policy may take: the API server checks the types of its expressions
+	// before it answers, and begins anew with each try. One that is starved would never get it.
+	patience = 6
 	// grantWait is how long an API server may take to notice a new role binding.
 	grantWait = 5 * time.Second
 )
@@ -42,6 +45,8 @@ type account struct {
 
 	// operator works as the account, canary as the one that only admission stops.
 	operator, canary client.Client
+	// patient is operator for what an API server may take long to accept.
+	patient client.Client
 	// config is operator's, without a timeout.
 	config *rest.Config
 	tokens []*tokenSource
@@ -66,6 +71,11 @@ func newAccount(l *link, own *rest.Config, inCluster bool) (*account, error) {
 	}
 	var err error
 	if a.operator, err = client.New(limited, client.Options{Scheme: scheme, Mapper: mapper}); err != nil {
+		return nil, fmt.Errorf("cannot create a client: %s", brief(err))
+	}
+	patient := rest.CopyConfig(a.config)
+	patient.Timeout = patience * l.options.Timeout
+	if a.patient, err = client.New(patient, client.Options{Scheme: scheme, Mapper: mapper}); err != nil {
 		return nil, fmt.Errorf("cannot create a client: %s", brief(err))
 	}
 	config := withToken(l.anonymous, canary, l.options.Timeout)

@@ -340,7 +340,11 @@ func (l *loop) write(ctx context.Context, o item, suspect bool) (bool, error) {
 	if known || suspect {
 		last = record{} // somebody else has been at it
 	}
-	live, err := o.apply(ctx, l.link.account.operator, last)
+	writer := l.link.account.operator
+	if key.kind == kindPolicy.Kind {
+		writer = l.link.account.patient
+	}
+	live, err := o.apply(ctx, writer, last)
 	if err != nil {
 		return false, err
 	}

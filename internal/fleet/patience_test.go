@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// TestPatience holds an API server that takes longer than Timeout to one answer for each kind of client.
+func TestPatience(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-time.After(600 * time.Millisecond):
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(`{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"name":"skott-storage"}}`))
+		case <-r.Context().Done():
+		}
+	}))
+	defer server.Close()
+	l, err := newLink(&rest.Config{Host: server.URL}, true, Options{Timeout: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	get := func(c client.Client) error {
+		m := &metav1.PartialObjectMetadata{}
+		m.SetGroupVersionKind(kindPolicy)
+		return c.Get(context.Background(), client.ObjectKey{Name: "skott-storage"}, m)
+	}
+	if err := get(l.account.operator); err == nil {
+		t.Error("what is asked of a cluster waits longer than Timeout")
+	}
+	if err := get(l.account.patient); err != nil {
+		t.Errorf("a policy is not written to an API server that is slow: %v", err)
+	}
+}
