@@ -4,25 +4,15 @@ package e2e_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -34,45 +24,17 @@ import (
 // administrator makes an account that may do everything in a cluster, and returns a token of it.
 func administrator(ctx context.Context, s *testenv.Server, name string) string {
 	GinkgoHelper()
-	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
-	Expect(s.Client().Create(ctx, sa)).To(Succeed())
-	Expect(s.Client().Create(ctx, &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "administrator-" + name},
-		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "default", Name: name}},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
-	})).To(Succeed())
-	request := &authenticationv1.TokenRequest{}
-	Expect(s.Client().SubResource("token").Create(ctx, sa, request)).To(Succeed())
-	return request.Status.Token
+	token, err := s.Administrator(ctx, name)
+	Expect(err).NotTo(HaveOccurred())
+	return token
 }
 
 // expired signs a token again, with the key of its API server, as one whose time is over.
 func expired(s *testenv.Server, token string) string {
 	GinkgoHelper()
-	parts := strings.Split(token, ".")
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	old, err := s.Expired(token)
 	Expect(err).NotTo(HaveOccurred())
-	claims := map[string]any{}
-	Expect(json.Unmarshal(payload, &claims)).To(Succeed())
-	for claim, ago := range map[string]time.Duration{"iat": 2 * time.Hour, "nbf": 2 * time.Hour, "exp": time.Hour} {
-		claims[claim] = time.Now().Add(-ago).Unix()
-	}
-	payload, err = json.Marshal(claims)
-	Expect(err).NotTo(HaveOccurred())
-	signed := parts[0] + "." + base64.RawURLEncoding.EncodeToString(payload)
-
-	content, err := os.ReadFile(filepath.Join(env.Dir(), s.Name(), "service-account.key"))
-	Expect(err).NotTo(HaveOccurred())
-	block, _ := pem.Decode(content)
-	key, err := x509.ParseECPrivateKey(block.Bytes)
-	Expect(err).NotTo(HaveOccurred())
-	digest := sha256.Sum256([]byte(signed))
-	r, v, err := ecdsa.Sign(rand.Reader, key, digest[:])
-	Expect(err).NotTo(HaveOccurred())
-	signature := make([]byte, 64)
-	r.FillBytes(signature[:32])
-	v.FillBytes(signature[32:])
-	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
+	return old
 }
 
 // broken is a Secret that does not lead to the spare cluster, and what is said about it.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -23,10 +22,10 @@ type Env struct {
 
 	dir      string
 	detached bool
-	etcd     *process
-	etcdURL  string
+	etcd     *Etcd
 
 	mu        sync.Mutex
+	etcds     []*Etcd // those beside etcd
 	operators []*Operator
 	guards    []*Guard
 	servers   map[string]*Server // nil while a server is being started
@@ -57,46 +56,10 @@ func Start(ctx context.Context, dir string, options ...Option) (*Env, error) {
 	for _, option := range options {
 		option(e)
 	}
-	if err := e.startEtcd(ctx); err != nil {
+	if e.etcd, err = e.startEtcd(ctx, "etcd"); err != nil {
 		return nil, err
 	}
 	return e, nil
-}
-
-func (e *Env) startEtcd(ctx context.Context) error {
-	client, err := freePort()
-	if err != nil {
-		return err
-	}
-	peer, err := freePort()
-	if err != nil {
-		return err
-	}
-	data := filepath.Join(e.dir, "etcd")
-	// Data of an earlier environment would name its ports and authorities, so it is of no use to this one.
-	if _, err := os.Stat(data); err == nil {
-		return fmt.Errorf("cannot start etcd: %q holds an earlier environment: end it with StopAll, then remove it", e.dir)
-	}
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		return fmt.Errorf("cannot start etcd: %w", err)
-	}
-	e.etcdURL = fmt.Sprintf("http://%s:%d", loopback, client)
-	peerURL := fmt.Sprintf("http://%s:%d", loopback, peer)
-	e.etcd = e.newProcess("etcd", e.Binaries.Etcd,
-		"--name=testenv",
-		"--data-dir="+data,
-		"--listen-client-urls="+e.etcdURL,
-		"--advertise-client-urls="+e.etcdURL,
-		"--listen-peer-urls="+peerURL,
-		"--initial-advertise-peer-urls="+peerURL,
-		"--initial-cluster=testenv="+peerURL,
-		"--unsafe-no-fsync=true",           // the data need not outlive the machine
-		"--quota-backend-bytes=4294967296", // large fleets share this etcd
-		"--log-level=warn",
-	)
-	return e.etcd.startReady(ctx, func(ctx context.Context) error {
-		return healthy(ctx, http.DefaultClient, e.etcdURL+"/health")
-	})
 }
 
 // NewServer starts a kube-apiserver and waits until it serves. It may be called from several goroutines.
@@ -161,7 +124,10 @@ func (e *Env) Stop() error {
 		}
 		errs = append(errs, s.StopClusterAPI(), s.Stop())
 	}
-	return errors.Join(append(errs, e.etcd.stop())...)
+	for _, d := range append(e.etcds, e.etcd) {
+		errs = append(errs, d.Stop())
+	}
+	return errors.Join(errs...)
 }
 
 // Dir is the directory the environment keeps its files in.

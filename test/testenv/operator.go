@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"k8s.io/client-go/rest"
 )
@@ -50,18 +51,14 @@ func (e *Env) InstallOperator(ctx context.Context, hub *Server) ([]byte, error) 
 	}), nil
 }
 
-// StartOperator builds the operator from the working tree and runs one replica of it with
-// the given kubeconfig. name tells replicas apart.
-func (e *Env) StartOperator(ctx context.Context, name string, kubeconfig []byte, flags ...string) (*Operator, error) {
-	binary, err := e.buildManager(ctx)
-	if err != nil {
-		return nil, err
-	}
+// StartOperatorOf is StartOperator with a program that was built before.
+func (e *Env) StartOperatorOf(ctx context.Context, binary, name string, kubeconfig []byte, flags ...string) (*Operator, error) {
 	file := filepath.Join(e.dir, name+".kubeconfig")
 	if err := os.WriteFile(file, kubeconfig, 0o600); err != nil {
 		return nil, err
 	}
 	o := &Operator{}
+	var err error
 	for i := range o.ports {
 		if o.ports[i], err = freePort(); err != nil {
 			return nil, err
@@ -78,14 +75,29 @@ func (e *Env) StartOperator(ctx context.Context, name string, kubeconfig []byte,
 	return o, o.Start(ctx)
 }
 
+// StartOperator builds the operator from the working tree and runs one replica of it with
+// the given kubeconfig. name tells replicas apart.
+func (e *Env) StartOperator(ctx context.Context, name string, kubeconfig []byte, flags ...string) (*Operator, error) {
+	binary, err := e.buildManager(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e.StartOperatorOf(ctx, binary, name, kubeconfig, flags...)
+}
+
 // buildManager builds the manager from the working tree and returns where it is.
 func (e *Env) buildManager(ctx context.Context) (string, error) {
+	return e.BuildManager(ctx, "manager")
+}
+
+// BuildManager builds the manager from the working tree under a name, with further flags of "go build".
+func (e *Env) BuildManager(ctx context.Context, name string, flags ...string) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
 	}
-	binary := filepath.Join(e.dir, "manager")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/manager")
+	binary := filepath.Join(e.dir, name)
+	build := exec.CommandContext(ctx, "go", append(append([]string{"build", "-o", binary}, flags...), "./cmd/manager")...)
 	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot build the manager: %w: %s", err, output)
@@ -102,6 +114,15 @@ func (o *Operator) Start(ctx context.Context) error {
 
 // Stop kills the operator, as a crash would.
 func (o *Operator) Stop() error { return o.process.stop() }
+
+// Pause freezes the operator: its connections stay open and it does nothing.
+func (o *Operator) Pause() error { return o.process.signal(syscall.SIGSTOP) }
+
+// Resume ends a Pause.
+func (o *Operator) Resume() error { return o.process.signal(syscall.SIGCONT) }
+
+// Running is false once the process has ended.
+func (o *Operator) Running() bool { return o.process.pid() != 0 }
 
 // MetricsURL is where the operator serves its metrics.
 func (o *Operator) MetricsURL() string {

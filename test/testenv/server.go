@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,8 @@ type Options struct {
 	Name string
 	// AuditPolicy is the YAML of an audit policy, for example AuditMetadata. When empty, nothing is audited.
 	AuditPolicy string
+	// Etcd holds the data of the server; nil for the one of the environment.
+	Etcd *Etcd
 	// Flags are added to the command line of kube-apiserver, after ours: a repeated flag wins.
 	Flags []string
 }
@@ -57,6 +60,7 @@ type Server struct {
 	ca    *authority
 	admin *rest.Config
 
+	etcd    *Etcd
 	client  client.Client
 	process *process
 	probe   *http.Client
@@ -70,7 +74,7 @@ func newServer(e *Env, options Options) (*Server, error) {
 	if !nameRule.MatchString(options.Name) {
 		return nil, fmt.Errorf("cannot create server %q: the name does not match %s", options.Name, nameRule)
 	}
-	s := &Server{env: e, name: options.Name, dir: filepath.Join(e.dir, options.Name)}
+	s := &Server{env: e, name: options.Name, dir: filepath.Join(e.dir, options.Name), etcd: cmp.Or(options.Etcd, e.etcd)}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot create server %q: %w", s.name, err)
 	}
@@ -134,7 +138,7 @@ func (s *Server) writeIdentity() (err error) {
 
 func (s *Server) flags() []string {
 	return []string{
-		"--etcd-servers=" + s.env.etcdURL,
+		"--etcd-servers=" + s.etcd.url,
 		"--etcd-prefix=/" + s.name,
 		"--bind-address=" + loopback,
 		fmt.Sprintf("--secure-port=%d", s.port),
@@ -199,6 +203,9 @@ func (s *Server) Stop() error {
 
 // Pause freezes the server: connections stay open and nothing answers.
 func (s *Server) Pause() error { return s.process.signal(syscall.SIGSTOP) }
+
+// Ready is nil while /readyz says so, which is what a load balancer asks.
+func (s *Server) Ready(ctx context.Context) error { return healthy(ctx, s.probe, s.URL()+"/readyz") }
 
 // Resume ends a Pause.
 func (s *Server) Resume() error { return s.process.signal(syscall.SIGCONT) }
