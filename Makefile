@@ -105,6 +105,10 @@ test-integration: tools ## Run the suites against real control planes on loopbac
 test-observability: tools ## Try alerts, dashboard and metrics with promtool and a real Prometheus.
 	go test $(INTEGRATION_FLAGS) ./test/observability
 
+.PHONY: test-faults
+test-faults: tools ## Harm a platform under load in every way of docs/faults.md, and count what gets through.
+	go test -tags faults ./test/faults -timeout 20m -count=1 -v -ginkgo.v
+
 .PHONY: corpus
 corpus: tools ## Send an object for every row of the table of movement kinds; CORPUS_FLAGS=-update writes docs/corpus.md.
 	go run ./test/corpusrun $(CORPUS_FLAGS)

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build faults
+
+package faults_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/testenv"
+)
+
+// fault is one harm. What it breaks on purpose, and nothing repairs in reality, it puts right itself; the rest has to
+// converge without it.
+type fault struct {
+	name string
+	harm func(context.Context)
+}
+
+var faults = []fault{
+	{"operator killed", operatorKilled},
+	{"operator killed while it publishes", killedMidPublish},
+	{"operator frozen", operatorFrozen},
+	{"leader of two replicas killed while it publishes", leaderKilled},
+	{"leader of two replicas frozen until it has lost the lease", leaderFrozen},
+	{"operator upgraded in place", upgraded},
+	{"network to a Management Cluster cut", networkCut},
+	{"API server slow to answer the operator", apiSlow},
+	{"API server answers 429", func(ctx context.Context) { answered(ctx, http.StatusTooManyRequests) }},
+	{"API server answers 500", func(ctx context.Context) { answered(ctx, http.StatusInternalServerError) }},
+	{"API server answers nothing", apiHangs},
+	{"credentials expired", credentialsExpired},
+	{"API server frozen", apiFrozen},
+	{"policies and bindings deleted by an administrator", policiesDeleted},
+	{"the same where static manifests pin them", pinnedKept},
+	{"old backup restored over the guard", backupRestored},
+	{"DataBoundary deleted", boundaryDeleted},
+	{"production ManagementCluster moved, then deleted", deletedInUse},
+	{"etcd of a cluster full", etcdFull},
+	{"etcd of a cluster killed", etcdKilled},
+	{"API server of a cluster killed", func(ctx context.Context) { apiKilled(ctx, shop) }},
+	{"Ops Cluster down", hubDown},
+	{"every API server and etcd restarted, in any order", allRestarted},
+}
+
+func stays(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+func operatorKilled(ctx context.Context) {
+	Expect(operator.Stop()).To(Succeed())
+	stays(ctx, 3*time.Second)
+	Expect(operator.Start(ctx)).To(Succeed())
+}
+
+// burst declares some addresses at once.
+func burst(ctx context.Context, name string, n int) (hosts []string, objects []client.Object) {
+	for i := range n {
+		one := fmt.Sprintf("%s-%d", name, i)
+		writes(ctx, location(one))
+		hosts, objects = append(hosts, one+".prod.example"), append(objects, dataLocation(one))
+	}
+	return hosts, objects
+}
+
+func killedMidPublish(ctx context.Context) {
+	random := rand.New(rand.NewPCG(uint64(GinkgoRandomSeed()), 1))
+	var all []client.Object
+	var last string
+	for round := range 4 {
+		hosts, objects := burst(ctx, fmt.Sprintf("mid-%d", round), 2)
+		all, last = append(all, objects...), hosts[len(hosts)-1]
+		stays(ctx, time.Duration(random.IntN(400))*time.Millisecond)
+		Expect(operator.Stop()).To(Succeed())
+		Expect(operator.Start(ctx)).To(Succeed())
+	}
+	acts(ctx, last, staging, shop)
+	remove(ctx, all...)
+}
+
+func operatorFrozen(ctx context.Context) {
+	Expect(operator.Pause()).To(Succeed())
+	writes(ctx, location("frozen"))
+	stays(ctx, 5*time.Second)
+	Expect(operator.Resume()).To(Succeed())
+	acts(ctx, "frozen.prod.example", staging, shop)
+	remove(ctx, dataLocation("frozen"))
+}
+
+// replicas are two operators that elect a leader; the one that is returned first leads.
+func replicas(ctx context.Context) (leader, other *testenv.Operator) {
+	GinkgoHelper()
+	Expect(operator.Stop()).To(Succeed())
+	both := [2]*testenv.Operator{}
+	for i := range both {
+		o, err := env.StartOperatorOf(ctx, binary, fmt.Sprintf("replica-%d-%d", i, time.Now().UnixNano()), operatorKubeconfig, append(operatorFlags, "--leader-elect")...)
+		Expect(err).NotTo(HaveOccurred())
+		both[i] = o
+		operator = o
+		if i == 0 {
+			Eventually(func() time.Duration { return age("production") }).WithContext(ctx).WithTimeout(40 * time.Second).Should(BeNumerically("<", time.Minute))
+		}
+	}
+	operator = both[0]
+	settled(ctx)
+	return both[0], both[1]
+}
+
+// single goes back to one replica.
+func single(ctx context.Context, all ...*testenv.Operator) {
+	GinkgoHelper()
+	for _, o := range all {
+		Expect(o.Stop()).To(Succeed())
+	}
+	var err error
+	operator, err = env.StartOperatorOf(ctx, binary, fmt.Sprintf("skott-%d", time.Now().UnixNano()), operatorKubeconfig, operatorFlags...)
+	Expect(err).NotTo(HaveOccurred())
+}
+
+func leaderKilled(ctx context.Context) {
+	leader, other := replicas(ctx)
+	hosts, objects := burst(ctx, "led", 5)
+	Expect(leader.Stop()).To(Succeed())
+	operator = other
+	acts(ctx, hosts[len(hosts)-1], staging, shop)
+	settled(ctx)
+	remove(ctx, objects...)
+	single(ctx, leader, other)
+}
+
+func leaderFrozen(ctx context.Context) {
+	leader, other := replicas(ctx)
+	Expect(leader.Pause()).To(Succeed())
+	operator = other
+	writes(ctx, location("taken-over"))
+	acts(ctx, "taken-over.prod.example", staging, shop)
+	settled(ctx)
+	Expect(leader.Resume()).To(Succeed())
+	Eventually(leader.Running).WithContext(ctx).WithTimeout(30*time.Second).Should(BeFalse(), "who lost the lease ends")
+	Expect(deniedBySkott(tries(ctx, shop, service("taken-over.prod.example")))).To(BeTrue())
+	remove(ctx, dataLocation("taken-over"))
+	single(ctx, leader, other)
+}
+
+func networkCut(ctx context.Context) {
+	wire.Cut()
+	writes(ctx, location("cut-off"))
+	began := time.Now()
+	acts(ctx, "cut-off.prod.example", staging, shop)
+	says(ctx, skottv1.ConditionReachable, "production", "False/")
+	says(ctx, skottv1.ConditionGuarded, "production", "False/")
+	Expect(condition(ctx, management("staging"), skottv1.ConditionGuarded)).To(HavePrefix("True/"), "the rest is not delayed")
+	Expect(age("production")).To(BeNumerically(">", time.Since(began)-2*canaryInterval), "the age of the last proof grows")
+	wire.Heal()
+	says(ctx, skottv1.ConditionReachable, "production", "True/")
+	remove(ctx, dataLocation("cut-off"))
+}
+
+func apiSlow(ctx context.Context) {
+	trouble.Delay(time.Second)
+	writes(ctx, location("slowly"))
+	acts(ctx, "slowly.prod.example", shop, staging)
+	trouble.Delay(0)
+	remove(ctx, dataLocation("slowly"))
+}
+
+func answered(ctx context.Context, status int) {
+	trouble.Answer(status)
+	says(ctx, skottv1.ConditionGuarded, "staging", "False/")
+	Expect(deniedBySkott(tries(ctx, staging, service("orders.db.prod.example")))).To(BeTrue())
+	trouble.Answer(0)
+}
+
+func apiHangs(ctx context.Context) {
+	trouble.Hang(true)
+	says(ctx, skottv1.ConditionReachable, "staging", "False/")
+	trouble.Hang(false)
+}
+
+func kubeconfigSecret(ctx context.Context, content []byte) {
+	GinkgoHelper()
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "skott-system", Name: "production"}}
+	Expect(hub.Get(ctx, client.ObjectKeyFromObject(s), s)).To(Succeed())
+	s.Data = map[string][]byte{"value": content}
+	Expect(hub.Update(ctx, s)).To(Succeed())
+}
+
+func credentialsExpired(ctx context.Context) {
+	token, err := production.Administrator(ctx, "rotated")
+	Expect(err).NotTo(HaveOccurred())
+	old, err := production.Expired(token)
+	Expect(err).NotTo(HaveOccurred())
+	config := func(token string) []byte {
+		return testenv.KubeconfigFor("production", &rest.Config{Host: wire.URL(), BearerToken: token, TLSClientConfig: rest.TLSClientConfig{CAData: production.CA()}})
+	}
+	kubeconfigSecret(ctx, config(old))
+	says(ctx, skottv1.ConditionReachable, "production", "False/"+skottv1.ReasonUnauthorized)
+	Expect(operator.Stop()).To(Succeed())
+	Expect(operator.Start(ctx)).To(Succeed())
+	says(ctx, skottv1.ConditionReachable, "production", "False/"+skottv1.ReasonUnauthorized)
+	kubeconfigSecret(ctx, config(token))
+	says(ctx, skottv1.ConditionReachable, "production", "True/")
+}
+
+func apiFrozen(ctx context.Context) {
+	Expect(shop.Pause()).To(Succeed())
+	says(ctx, skottv1.ConditionGuarded, "staging", "False/", "platform/shop")
+	Expect(shop.Resume()).To(Succeed())
+}
