@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command manager runs the operator of Skott in the Ops Cluster, and as "manager guard" the
-// guard webhook of one cluster.
+// Command manager runs the operator of Skott in the Ops Cluster, as "manager guard" the guard
+// webhook of one cluster, and as "manager audit" what follows the audit log of one.
 package main
 
 import (
@@ -37,6 +37,9 @@ func main() {
 func run() error {
 	if len(os.Args) > 1 && os.Args[1] == guardMode {
 		return runGuard(os.Args[2:])
+	}
+	if len(os.Args) > 1 && os.Args[1] == auditMode {
+		return runAudit(os.Args[2:])
 	}
 	var (
 		options        controller.Options
