@@ -254,7 +254,7 @@ func TestEveryConditionIsDocumented(t *testing.T) {
 }
 
 func TestEveryFlagIsDocumented(t *testing.T) {
-	for heading, file := range map[string]string{"## Flags of the manager": "cmd/manager/main.go", "### Flags of the guard": "cmd/manager/guard.go"} {
+	for heading, file := range map[string]string{"## Flags of the manager": "cmd/manager/main.go", "### Flags of the guard": "cmd/manager/guard.go", "### Flags of the follower": "cmd/manager/audit.go"} {
 		var known []string
 		for _, m := range regexp.MustCompile(`flags?\.\w+Var\([^,]+, "([^"]+)"`).FindAllStringSubmatch(read(t, file), -1) {
 			known = append(known, "--"+m[1])
