@@ -22,10 +22,11 @@ import (
 const (
 	// maxGates is how many match conditions a policy has; the API server takes 64.
 	maxGates = 60
-	// maxGate is the length of one condition. Several kinds share it, since each condition
-	// costs a little. A kind that needs more has none: the type checker's work grows faster than
-	// the length, and an API server that starts does it for every policy.
-	maxGate = 16100
+	// sharedGate is the length of a condition that several kinds share, since each condition
+	// costs a little; a kind that needs more than maxGate has none. The type checker's work grows
+	// faster than the length, and an API server that starts does it for every policy.
+	sharedGate = 4000
+	maxGate    = 16100
 	// Beyond these a gate does not look, and leaves the object to the policy. They keep it
 	// within what the API server grants to the match conditions of a policy, a quarter of
 	// what it grants to the rest.
@@ -55,7 +56,7 @@ func (c *compiler) gates() []admissionv1.MatchCondition {
 		if len(gate) > maxGate {
 			continue
 		}
-		if last := len(conditions) - 1; last >= 0 && len(conditions[last])+len(gate) < maxGate {
+		if last := len(conditions) - 1; last >= 0 && len(conditions[last])+len(gate) < sharedGate {
 			conditions[last] += " && (" + gate + ")"
 			continue
 		}
