@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,13 +23,38 @@ import (
 	"github.com/skott-dev/skott/test/testenv"
 )
 
+// unguarded is what the hub says of what is not guarded.
+func (p *platform) unguarded(ctx context.Context) string {
+	list := &skottv1.ManagementClusterList{}
+	if err := p.hub.List(ctx, list); err != nil {
+		return err.Error()
+	}
+	var out []string
+	for i := range list.Items {
+		if c := meta.FindStatusCondition(list.Items[i].Status.Conditions, skottv1.ConditionGuarded); c != nil && c.Status != metav1.ConditionTrue {
+			out = append(out, c.Message)
+		}
+	}
+	events := &unstructured.UnstructuredList{}
+	events.SetAPIVersion("events.k8s.io/v1")
+	events.SetKind("EventList")
+	if err := p.ops.Client().List(ctx, events); err == nil {
+		for _, e := range events.Items {
+			note, _, _ := unstructured.NestedString(e.Object, "note")
+			out = append(out, note)
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(slices.Compact(out), "; ")
+}
+
 // tail is the end of a file.
 func tail(file string) string {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return err.Error()
 	}
-	return string(content[max(0, len(content)-3000):])
+	return string(content[max(0, len(content)-1500):])
 }
 
 // look is the pause between two looks at the clusters.
@@ -50,7 +77,7 @@ func measure(ctx context.Context, s settings) error {
 		return err
 	}
 	if err := p.allGuarded(ctx, operator); err != nil {
-		return fmt.Errorf("%w; the operator says: %s", err, tail(operator.LogFile()))
+		return fmt.Errorf("%w; %s; the operator says: %s", err, p.unguarded(ctx), tail(operator.LogFile()))
 	}
 	row("all guarded and proved after a start of the operator", "%s", time.Since(began).Round(100*time.Millisecond))
 	u, err := usageOf(operator.PID())
