@@ -318,7 +318,7 @@ func TestNamedTargetsExist(t *testing.T) {
 				t.Errorf("%s: there is no target %q", page, m[1])
 			}
 		}
-		for _, m := range regexp.MustCompile(`\bconfig/[a-z]+(?:/[a-z_./-]*[a-z])?`).FindAllString(text, -1) {
+		for _, m := range regexp.MustCompile(`\bconfig/[a-z]+(?:-[a-z]+)*(?:/[a-z_./-]*[a-z])?`).FindAllString(text, -1) {
 			if _, err := os.Stat(filepath.Join(root, m)); err != nil {
 				t.Errorf("%s: there is no %s", page, m)
 			}
