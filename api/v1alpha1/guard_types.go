@@ -119,8 +119,8 @@ type GuardSpec struct {
 	// +kubebuilder:validation:MaxItems=129
 	PrefixLengths []int64 `json:"prefixLengths"`
 
-	// hosts are the first segments of the addresses, without port, and what stands behind the
-	// first label of a host, with its dot: free text is looked up here before anything else.
+	// hosts are the first segments of the addresses, without port: free text is looked up
+	// here before anything else.
 	// +required
 	// +mapType=atomic
 	// +kubebuilder:validation:MaxProperties=100000

@@ -18,9 +18,6 @@ const (
 	// HeadPattern finds the host part of the same tokens. A text in which no head belongs
 	// to anybody needs no closer look.
 	HeadPattern = `(?:(?:s3|gs)://|[a-z0-9-]+[.])[a-z0-9.-]*[a-z0-9]`
-	// TailPattern finds what stands behind the first label of the same heads, in texts that
-	// have no "://" before them: it begins with a byte that is searched for, not tried.
-	TailPattern = `[.][a-z0-9.-]*[a-z0-9]`
 	// HostPattern is the host of a token, without trailing dots and dashes: the head of all
 	// tokens that are no URL of an object store.
 	HostPattern = `^[a-z0-9-]+[.][a-z0-9.-]*[a-z0-9]`

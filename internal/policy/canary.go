@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
-	"github.com/skott-dev/skott/internal/address"
 	"github.com/skott-dev/skott/internal/flow"
 )
 
@@ -40,7 +39,7 @@ func addCanary(s *skottv1.GuardSpec, host string) {
 	s.Addresses[host] = skottv1.PlaceCanary
 	s.Addresses["persistentvolume/"+host] = skottv1.PlaceCanary
 	s.Hosts, s.Aliases, s.Crossings = maps.Clone(s.Hosts), maps.Clone(s.Aliases), maps.Clone(s.Crossings)
-	address.AddHost(s.Hosts, host)
+	s.Hosts[host] = ""
 	s.Aliases[host] = host
 	nowhere := map[string]string{s.Cluster.Environment: canaryBoundary}
 	for _, environment := range s.Namespaces {

@@ -129,8 +129,8 @@ func addMovement(p *admissionv1.ValidatingAdmissionPolicy, family flow.Family, k
 		p.Spec.MatchConstraints.ResourceRules = append(p.Spec.MatchConstraints.ResourceRules, canaryResource(family))
 	}
 	p.Spec.Variables = c.variables()
-	if family != flow.Clusters { // its rules are of every namespace and Cluster
-		p.Spec.MatchConditions = c.gates()
+	if k := c.kinds[0]; len(c.kinds) == 1 && !slices.ContainsFunc(k.Fields, func(f flow.Field) bool { return !isText(&f) }) {
+		p.Spec.MatchConditions = []admissionv1.MatchCondition{{Name: "may-name-an-address", Expression: celMayName(k)}}
 	}
 	// Rules come before crossings, as in Evaluate: the first refusal is the one that is told.
 	if family == flow.Clusters {
@@ -140,6 +140,22 @@ func addMovement(p *admissionv1.ValidatingAdmissionPolicy, family flow.Family, k
 		addRules(p, canaryRules)
 	}
 	p.Spec.Validations = append(p.Spec.Validations, validation("variables.refs == '' || variables.crossings == ''", "variables.refs == '' ? '' : "+celMessage, "crosses a DataBoundary of Skott"))
+}
+
+// celMayName is true unless the object, of a kind that holds nothing but free text, is small
+// and names no host of the Guard: then nothing can cross. The API server evaluates it once,
+// and what stands in validations twice, for their messages, whatever they say.
+func celMayName(k *flow.Kind) string {
+	sums, texts := make([]string, len(k.Fields)), make([]string, len(k.Fields))
+	for i := range k.Fields {
+		sums[i], texts[i] = sizeOf(k, &k.Fields[i]), textOf(k, &k.Fields[i])
+	}
+	heads := "t.findAll(" + quote(address.HeadPattern) + ")"
+	named := bind("s", heads, fmt.Sprintf("size(s) * (1 + size(params.spec.suffixLabels)) > %d || s.exists(h, %s)", maxHeads/4, celSuspect))
+	named = bind("t", "["+strings.Join(texts, ", ")+"].join('\\n').lowerAscii()",
+		fmt.Sprintf("size(t) * size(params.spec.suffixLabels) > %d || %s", maxWide/4, named))
+	return strings.ReplaceAll(fmt.Sprintf("%s || %s > %d || %s > %d || %s", canaryRules[0].when,
+		strings.Join(counts(k), " + "), maxItems, strings.Join(sums, " + "), maxText/4, named), celRoot, "dyn(object)")
 }
 
 // celEnding is ending.

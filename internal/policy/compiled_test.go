@@ -122,12 +122,6 @@ func (c compiled) denial(t testing.TB, object load.Object, g *skottv1.Guard) str
 	return ""
 }
 
-// decisions is how many the policy makes: none where it does not match.
-func (c compiled) decisions(object load.Object, guard *unstructured.Unstructured) int {
-	a, resource := attributes(object)
-	return len(c.validator.Validate(context.Background(), resource, a, guard, namespace, celconfig.RuntimeCELCostBudget, nil).Decisions)
-}
-
 // BenchmarkPolicies measures the compiled policies in the API server's evaluator, without
 // the requests around them.
 func BenchmarkPolicies(b *testing.B) {

@@ -200,59 +200,39 @@ func meta(f *flow.Field) string {
 	return "\t" + phrase(f) + "\t" + way + "\t" + numbers[f.Type] + "\t" + flag + "\t"
 }
 
-// part is one way in which the short string named v becomes a key, in CEL: the columns from
-// the form on. when says for which v, if not for all.
-type part struct{ form, token, rest, otherwise, when string }
-
-// row is the last columns of a row.
-func (p part) row() string {
-	return quote(p.form+"\t") + " + " + p.token + " + '\\t' + " + p.rest + " + '\\t' + " + p.otherwise
-}
-
-// columns are the last columns of a row for the string v. An empty form makes no row.
+// columns are the last columns of a row in CEL: form, token, rest and else, of the short
+// string named v. An empty form makes no row.
 func columns(f *flow.Field, with func(int) string) string {
-	all := parts(f, with)
-	if len(all) == 2 {
-		return "(" + all[0].when + " ? " + all[0].row() + " : " + all[1].row() + ")"
+	row := func(form, token, rest, otherwise string) string {
+		return quote(form+"\t") + " + " + token + " + '\\t' + " + rest + " + '\\t' + " + otherwise
 	}
-	return all[0].row()
-}
-
-// parts of a field: one, or one for strings of some shape and one for the others.
-func parts(f *flow.Field, with func(int) string) []part {
 	const none = "''"
-	one := func(form, token, rest, otherwise string) []part {
-		return []part{{form: form, token: token, rest: rest, otherwise: otherwise}}
-	}
 	switch f.Form {
 	case flow.Alias:
-		return one(rowAlias, none, quote(f.Const)+" + a", none) // aliases are looked up as written
+		return row(rowAlias, none, quote(f.Const)+" + a", none) // aliases are looked up as written
 	case flow.IP:
-		return one(rowIP, celAuthority("v"), none, none)
+		return row(rowIP, celAuthority("v"), none, none)
 	case flow.Bucket:
-		return one(rowBucket, celAuthority(with(0)), celBucket+" + '/' + "+with(1), celProvider(f, with(2)))
+		return row(rowBucket, celAuthority(with(0)), celBucket+" + '/' + "+with(1), celProvider(f, with(2)))
 	case flow.Object:
-		suffix, url := bind("w", with(1), "w == '' ? "+with(2)+" : w"), "v.matches('^s3://(?:[.]?/)*(?:[^/.]|[.][^/])')"
-		object := bind("o", "v.substring(5)", "o.find("+quote(address.BucketPattern)+") + o.find("+quote(address.ObjectPattern)+")") + " + '/' + " + suffix
-		return []part{
-			{form: rowBucket, token: celAuthority(with(0)), rest: object, otherwise: "'aws'", when: url},
-			{form: rowToken, token: celAuthority("v"), rest: suffix, otherwise: none, when: "!" + url},
-		}
+		suffix := bind("w", with(1), "w == '' ? "+with(2)+" : w")
+		return "(v.matches('^s3://(?:[.]?/)*(?:[^/.]|[.][^/])') ? " + row(rowBucket, celAuthority(with(0)), bind("o", "v.substring(5)", "o.find("+quote(address.BucketPattern)+") + o.find("+quote(address.ObjectPattern)+")")+" + '/' + "+suffix, "'aws'") +
+			" : " + row(rowToken, celAuthority("v"), suffix, none) + ")"
 	case flow.Image:
 		name := bind("i", "v.find("+quote(address.ImagePattern)+")", "i == '' ? '' : !i.contains('/') || !i.split('/')[0].matches('[.:]') ? 'docker.io/' + i : i.replace(':443/', '/', 1)")
-		return one(rowPath, none, name, none)
+		return row(rowPath, none, name, none)
 	case flow.Git:
-		return one(rowGit, bind("g", "v.substring(size(v.find("+quote(address.GitPrefixPattern)+")))", "v.contains('://') ? g : g.replace(':', '/', 1)"), with(0), none)
+		return row(rowGit, bind("g", "v.substring(size(v.find("+quote(address.GitPrefixPattern)+")))", "v.contains('://') ? g : g.replace(':', '/', 1)"), with(0), none)
 	case flow.Store:
-		return one(rowToken, celAuthority("v"), with(0), none)
+		return row(rowToken, celAuthority("v"), with(0), none)
 	case flow.Endpoint:
-		return one(rowPath, none, bind("q", "v.find('[^/].*').find('^(?:.*[^.])?')", bind("w", with(0), "q == '' ? '' : w in ['', '0', '443', '80'] ? q : q + ':' + w")), none)
+		return row(rowPath, none, bind("q", "v.find('[^/].*').find('^(?:.*[^.])?')", bind("w", with(0), "q == '' ? '' : w in ['', '0', '443', '80'] ? q : q + ':' + w")), none)
 	case flow.Cluster:
-		return one(rowPath, none, "'cluster/' + "+with(0)+" + '/' + v", none)
+		return row(rowPath, none, "'cluster/' + "+with(0)+" + '/' + v", none)
 	case flow.Join:
-		return one(rowPath, none, celJoin(f, with), none)
+		return row(rowPath, none, celJoin(f, with), none)
 	}
-	return one(rowToken, "v", none, none)
+	return row(rowToken, "v", none, none)
 }
 
 // celBucket is the string v without what the ARN of a bucket has in front.
@@ -292,25 +272,20 @@ func withOwn(steps []flow.Step, element, expr string) string {
 	return expr
 }
 
-// companionsOf are the short strings that stand beside a field, in CEL.
-func companionsOf(f *flow.Field, element string) func(int) string {
-	return func(i int) string {
-		steps, relative := f.WithSteps(i)
-		switch {
-		case steps == nil:
-			return "''"
-		case relative:
-			return celString(element, steps)
-		}
-		return withOwn(steps, element, celString(celRoot, steps))
-	}
-}
-
 // exactRows are the rows of a field that is not free text, line by line.
 func exactRows(k *flow.Kind, f *flow.Field) string {
 	w := each{join: `.join('\n')`, drop: "''", leaf: func(value, path, element string) string {
 		value = stringOf(value)
-		with := companionsOf(f, element)
+		with := func(i int) string {
+			steps, relative := f.WithSteps(i)
+			switch {
+			case steps == nil:
+				return "''"
+			case relative:
+				return celString(element, steps)
+			}
+			return withOwn(steps, element, celString(celRoot, steps))
+		}
 		short := value + ".map(a, " + celShort("a") + ").filter(v, v != '')"
 		head := path + " + " + quote(meta(f)) + " + "
 		switch f.Form {

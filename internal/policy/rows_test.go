@@ -126,7 +126,7 @@ func own(g *skottv1.Guard, owner string, keys ...string) {
 	for _, key := range keys {
 		g.Spec.Addresses[key] = owner
 		g.Spec.Depths = append(g.Spec.Depths, int64(strings.Count(key, "/")+1))
-		address.AddHost(g.Spec.Hosts, strings.Split(key, "/")[0])
+		g.Spec.Hosts[strings.Split(key, "/")[0]] = ""
 		if address.IPKey(key) == key {
 			g.Spec.PrefixLengths = []int64{32}
 			g.Spec.Addresses[key+"/32"] = owner

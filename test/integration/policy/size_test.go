@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
-	"github.com/skott-dev/skott/internal/address"
 	"github.com/skott-dev/skott/internal/flow"
 	"github.com/skott-dev/skott/internal/policy"
 	"github.com/skott-dev/skott/test/corpus"
@@ -62,8 +61,7 @@ func wide(g *skottv1.Guard) *skottv1.Guard {
 	}
 	for i := range 10000 {
 		a := fmt.Sprintf("host-%d.many.example", i)
-		s.Addresses[a] = "production"
-		address.AddHost(s.Hosts, a)
+		s.Addresses[a], s.Hosts[a] = "production", ""
 	}
 	return out
 }
