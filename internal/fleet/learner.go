@@ -229,7 +229,7 @@ func (r *learner) pass(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	r.grant(ctx, learning)
+	granted := r.grant(ctx, learning)
 	if !r.following {
 		r.following = true
 		r.follow(ctx, metadataListWatch(r.crds, func(*metav1.PartialObjectMetadata) []Found { return nil }), wakeUp(r.wake))
@@ -248,6 +248,9 @@ func (r *learner) pass(ctx context.Context) error {
 		switch {
 		case version != "":
 			wanted[resource] = true
+			if granted {
+				r.retry(resource)
+			}
 			r.ensure(ctx, resource, kind, version)
 		case !sure:
 			wanted[resource] = true // if it was followed, it goes on
@@ -272,6 +275,21 @@ func (r *learner) pass(ctx context.Context) error {
 	}
 	r.revision = learning.Revision
 	return nil
+}
+
+// retry ends a follower that was refused, since the rights were granted anew: by itself it
+// would ask again after up to a minute.
+func (r *learner) retry(resource schema.GroupResource) {
+	r.mu.Lock()
+	f := r.kinds[resource]
+	r.mu.Unlock()
+	if f == nil {
+		return
+	}
+	if _, problem := f.sights.state(); problem != "" {
+		f.stop()
+		f.version = "" // so that it is followed anew
+	}
 }
 
 // ensure follows a kind in a version. What is known of it stays until the new one is listed.

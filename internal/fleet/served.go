@@ -97,10 +97,11 @@ func (r *resources) add(gv schema.GroupVersion, list *metav1.APIResourceList) {
 }
 
 // grant gives the account the right to read exactly the kinds that are learned from, with the
-// given credentials. Where the operator itself runs the rights were installed with it.
-func (r *learner) grant(ctx context.Context, learning Learning) {
+// given credentials, and reports whether it did. Where the operator itself runs the rights
+// were installed with it.
+func (r *learner) grant(ctx context.Context, learning Learning) bool {
 	if r.link.account.inCluster || r.revision == learning.Revision && !r.mayRegrant() {
-		return
+		return false
 	}
 	refusal := ""
 	for _, obj := range learnObjects(r.link.options.Namespace, learning.Kinds) {
@@ -118,6 +119,7 @@ func (r *learner) grant(ctx context.Context, learning Learning) {
 	if len(learning.Kinds) > 0 && refusal == "" {
 		r.awaitGrant(ctx, learning.Kinds[0])
 	}
+	return refusal == ""
 }
 
 // awaitGrant waits until the API server knows the rights that were just written. Without it

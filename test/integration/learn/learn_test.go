@@ -74,7 +74,7 @@ func refusesWhatProductionUses(ctx SpecContext) {
 	}
 	slices.Sort(took)
 	AddReportEntry("from learning to refusal", fmt.Sprintf("10 tries: median %s, worst %s", took[5].Round(time.Millisecond), took[9].Round(time.Millisecond)))
-	Expect(took[9]).To(BeNumerically("<", tolerated))
+	Expect(took[9]).To(BeNumerically("<", promised))
 
 	locations := learned(ctx, "s3.sto2.example/velero-0")
 	Expect(locations).To(HaveLen(1))
@@ -315,13 +315,13 @@ func saysWhatIsForbidden(ctx SpecContext) {
 	Expect(guest.ApplyYAML(ctx, []byte(strings.ReplaceAll(walled, "[skott-operator, skott-canary]", "[skott-operator, skott-canary, skott-learner]")))).To(Succeed())
 	eventually(ctx, func(g Gomega) {
 		g.Expect(condition(ctx, mc, skottv1.ConditionLearning)).To(ContainSubstring("=True"))
-	}, 2*time.Minute) // half a minute until it grants again, and up to one until a reflector asks again
+	}, 80*time.Second)
 	saysThatSecretsAreForbidden(ctx, guest)
 	Expect(hub.Delete(ctx, mc)).To(Succeed())
 }
 
-// tolerated is what a loaded machine is granted beyond the promised five seconds.
-const tolerated = 20 * time.Second
+// promised is how long it takes at most from learning to refusal.
+const promised = 5 * time.Second
 
 // many is how many addresses one cluster has: 2,000, or what SKOTT_LEARN_ADDRESSES says. With 10,000 the story takes
 // ten minutes on two cores, most of it to write down where each was seen.
@@ -370,7 +370,8 @@ func learnsMany(ctx SpecContext) {
 		list := &skottv1.DataLocationList{}
 		Expect(hub.List(ctx, list)).To(Succeed())
 		for _, d := range list.Items {
-			if strings.HasPrefix(d.Spec.Addresses[0].Value, handles) {
+			number, of := strings.CutPrefix(d.Spec.Addresses[0].Value, handles)
+			if i, err := strconv.Atoi(number); of && err == nil && i < many { // others are of other stories
 				n++
 				if d.Status.OriginCount == 1 && len(d.Status.Conditions) == 2 {
 					complete++
@@ -382,7 +383,7 @@ func learnsMany(ctx SpecContext) {
 	Eventually(func(g Gomega) {
 		n, complete := count()
 		g.Expect([]int{n, complete}).To(Equal([]int{many, many}))
-	}).WithContext(ctx).WithTimeout(10 * time.Minute).WithPolling(10 * time.Second).Should(Succeed())
+	}).WithContext(ctx).WithTimeout(6 * time.Minute).WithPolling(10 * time.Second).Should(Succeed())
 	AddReportEntry("all are written down, after the cluster was connected,", time.Since(began).String())
 	for _, n := range []int{0, 1234, many / 2, many - 1} {
 		Expect(try(ctx, staging, volume(n))).To(refused)
@@ -398,7 +399,7 @@ func learnsMany(ctx SpecContext) {
 	slices.Sort(took)
 	AddReportEntry(fmt.Sprintf("from learning to refusal, beside %d", many), fmt.Sprintf("5 tries: median %s, worst %s", took[2].Round(time.Millisecond), took[4].Round(time.Millisecond)))
 	// Each of five API servers takes a Guard of a megabyte here, on the same few cores.
-	Expect(took[4]).To(BeNumerically("<", tolerated))
+	Expect(took[4]).To(BeNumerically("<", promised))
 
 	By("writing nothing at rest")
 	versions := func() map[string]string {
