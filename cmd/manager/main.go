@@ -55,6 +55,7 @@ func run() error {
 	flag.DurationVar(&options.CanaryInterval, "canary-interval", time.Minute, "Time between two live proofs of a cluster in which nothing changed.")
 	flag.DurationVar(&options.ProbeInterval, "probe-interval", 10*time.Second, "Time between two looks whether a Management Cluster answers.")
 	flag.DurationVar(&options.SurveyInterval, "survey-interval", 5*time.Minute, "Time between two looks at the security measures of a cluster, which are compared with production's.")
+	flag.DurationVar(&options.ScanInterval, "scan-interval", 10*time.Minute, "Time between two rounds over all that a cluster holds, in search of what was there before the guard, when no rule and no address changes.")
 	flag.StringVar(&options.GuardImage, "guard-image", "", "Image of the guard webhook, usually that of the operator, which is deployed into every guarded cluster unless its ManagementCluster says otherwise; empty for none.")
 	flag.BoolVar(&leaderElect, "leader-elect", false, "Let only one of several replicas work.")
 	flag.StringVar(&metricsAddress, "metrics-bind-address", ":8080", "Address of the metrics; 0 for none.")

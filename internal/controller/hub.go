@@ -43,6 +43,8 @@ type Options struct {
 	ProbeInterval time.Duration
 	// SurveyInterval between two looks at the security measures of a cluster.
 	SurveyInterval time.Duration
+	// ScanInterval between two rounds over all that a cluster holds.
+	ScanInterval time.Duration
 	// Retention is how long a learned address stays after it was last seen.
 	Retention time.Duration
 	// GuardImage is the image of the guard webhook that is deployed into guarded clusters; ""
@@ -93,7 +95,7 @@ func Setup(mgr manager.Manager, options Options, recorder *metrics.Recorder) err
 	}
 	h.fleet = fleet.New(fleet.Options{
 		Namespace: options.Namespace, GuardCRD: guardCRD, CanaryInterval: options.CanaryInterval,
-		ProbeInterval: options.ProbeInterval, SurveyInterval: options.SurveyInterval, Observer: &observer{h},
+		ProbeInterval: options.ProbeInterval, SurveyInterval: options.SurveyInterval, ScanInterval: options.ScanInterval, Observer: &observer{h},
 		Inspect: flow.Suspicions, Governs: func(group, resource string) bool { return flow.Builtin().Lookup(group, resource) != nil }, Learned: h.learned.ring,
 	})
 	if err := mgr.Add(h); err != nil {

@@ -64,6 +64,12 @@ type publication struct {
 	// asked remembers what a cluster was asked to hold, by its key: guard loops ask every
 	// time they wake, and Guards of a megabyte take long to make.
 	asked sync.Map
+	// draft is the policy with the drafts of boundaries in place of their rules; nil if there is none.
+	draft *policy.Policy
+	// rules identifies everything that decides beside addresses.
+	rules string
+	// bases are Evaluators by the revision of their Guards.
+	bases sync.Map
 }
 
 // asked is what a cluster is to hold, and what of the cluster that follows from.
@@ -72,6 +78,9 @@ type asked struct {
 	namespaces map[string]string
 	groups     []string
 	desired    fleet.Desired
+	// scanning follows from it, and is made by whoever asks first.
+	scanned  sync.Once
+	scanning fleet.Scanning
 }
 
 type holder = atomic.Pointer[publication]
@@ -122,8 +131,13 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 		next := &publication{
 			policy: policy.New(snapshot), clusters: managementClusters, webhooks: hooks, revision: revision,
 		}
+		next.rules = rulesDigest(snapshot)
+		if drafts := drafted(snapshot.Boundaries); drafts != nil {
+			next.draft = next.policy.WithBoundaries(drafts, snapshot.Environments)
+		}
 		p.published.Store(next)
 		p.fleet.Publish(next.desire)
+		p.fleet.Scan(next.scan)
 		p.bell.ring()
 		if current == nil || current.policy.Rules() != next.policy.Rules() {
 			p.learned.ring() // what is learned depends on the table
@@ -244,6 +258,12 @@ func digest(s policy.Snapshot, clusters map[string]skottv1.GuardedCluster, hooks
 	return hex.EncodeToString(sum.Sum(nil))[:12]
 }
 
+// rulesDigest identifies what decides beside addresses.
+func rulesDigest(s policy.Snapshot) string {
+	s.Locations = nil
+	return digest(s, nil, webhooks{})
+}
+
 // guarded describes a cluster of the fleet as its Guard does.
 func (p *publication) guarded(c status.Cluster) (skottv1.GuardedCluster, bool) {
 	g, known := p.clusters[c.ManagementCluster]
@@ -258,12 +278,21 @@ func (p *publication) guarded(c status.Cluster) (skottv1.GuardedCluster, bool) {
 
 // desire says what a cluster must hold.
 func (p *publication) desire(c status.Cluster) (fleet.Desired, bool) {
-	g, known := p.guarded(c)
+	a, known := p.ask(c)
 	if !known {
 		return fleet.Desired{}, false
 	}
+	return a.desired, true
+}
+
+// ask makes what a cluster must hold, unless it is known.
+func (p *publication) ask(c status.Cluster) (*asked, bool) {
+	g, known := p.guarded(c)
+	if !known {
+		return nil, false
+	}
 	if last, ok := p.lastAsked(c.Key()); ok && last.cluster == g && maps.Equal(last.namespaces, c.Namespaces) && slices.Equal(last.groups, c.Groups) {
-		return last.desired, true
+		return last, true
 	}
 	rules := p.policy.Rules()
 	families := rules.Families(c.Groups)
@@ -275,8 +304,9 @@ func (p *publication) desire(c status.Cluster) (fleet.Desired, bool) {
 	for _, canary := range policy.Canaries(guards) {
 		d.Canaries = append(d.Canaries, fleet.Canary(canary))
 	}
-	p.asked.Store(c.Key(), &asked{cluster: g, namespaces: c.Namespaces, groups: c.Groups, desired: d})
-	return d, true
+	a := &asked{cluster: g, namespaces: c.Namespaces, groups: c.Groups, desired: d}
+	p.asked.Store(c.Key(), a)
+	return a, true
 }
 
 // lastAsked is what a cluster was last asked to hold.

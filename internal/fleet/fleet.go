@@ -23,6 +23,7 @@ type Fleet struct {
 	started time.Time
 	desire  atomic.Pointer[func(Cluster) (Desired, bool)]
 	learn   atomic.Pointer[func(Cluster) (Learning, bool)]
+	scan    atomic.Pointer[func(Cluster) (Scanning, bool)]
 	claims  claims
 	// encodings of what many clusters must hold.
 	encodings encodings
@@ -38,6 +39,7 @@ func New(options Options) *Fleet {
 	options.ProbeInterval = cmp.Or(options.ProbeInterval, 10*time.Second)
 	options.CertificateLife = cmp.Or(options.CertificateLife, 365*24*time.Hour)
 	options.SurveyInterval = cmp.Or(options.SurveyInterval, 5*time.Minute)
+	options.ScanInterval = cmp.Or(options.ScanInterval, 10*time.Minute)
 	options.Timeout = cmp.Or(options.Timeout, 10*time.Second)
 	if options.Observer == nil {
 		options.Observer = silent{}

@@ -98,6 +98,7 @@ func (l *loop) run(ctx context.Context) {
 	beside.Go(func() { l.webhook.run(ctx) })
 	beside.Go(func() { (&surveyor{loop: l}).run(ctx) })
 	beside.Go(func() { (&reporter{loop: l}).run(ctx) })
+	beside.Go(func() { newScanner(l).run(ctx) })
 	defer func() {
 		l.learner.end()
 		beside.Wait()

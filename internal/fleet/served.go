@@ -24,6 +24,9 @@ import (
 // apart from those to guard: a cluster that does not grant them is guarded all the same.
 const learnAccount = "skott-learner"
 
+// scanAccount is the name of the rights to read what is scanned.
+const scanAccount = "skott-scanner"
+
 // resources are the versions of the resources that an API server serves.
 type resources struct {
 	// versions in the order of the API server's preference.
@@ -117,18 +120,19 @@ func (r *learner) grant(ctx context.Context, learning Learning) bool {
 	r.refusal, r.granted = refusal, time.Now()
 	r.mu.Unlock()
 	if len(learning.Kinds) > 0 && refusal == "" {
-		r.awaitGrant(ctx, learning.Kinds[0])
+		first := learning.Kinds[0]
+		r.link.account.awaitRight(ctx, schema.GroupResource{Group: first.Group, Resource: first.Resource})
 	}
 	return refusal == ""
 }
 
-// awaitGrant waits until the API server knows the rights that were just written. Without it
-// every kind would be refused once, and be late by the pause that follows.
-func (r *learner) awaitGrant(ctx context.Context, k LearnKind) {
+// awaitRight waits until the API server knows rights that were just written, of which one is to
+// list a resource. Without it every kind would be refused once, and be late by the pause that follows.
+func (a *account) awaitRight(ctx context.Context, resource schema.GroupResource) {
 	_ = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, grantWait, true, func(ctx context.Context) (bool, error) {
 		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
-			ResourceAttributes: &authorizationv1.ResourceAttributes{Group: k.Group, Resource: k.Resource, Verb: "list"}}}
-		err := r.link.account.operator.Create(ctx, review)
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Group: resource.Group, Resource: resource.Resource, Verb: "list"}}}
+		err := a.operator.Create(ctx, review)
 		return review.Status.Allowed, err
 	})
 }
@@ -151,36 +155,50 @@ func (r *learner) mayRegrant() bool {
 // learnObjects are the rights to read kinds, by name. That some do not exist does no harm.
 // Secrets have a role of their own: a cluster may refuse to grant it without losing the rest.
 func learnObjects(namespace string, kinds []LearnKind) []client.Object {
-	read := []string{"get", "list", "watch"}
+	secretRules := []rbacv1.PolicyRule{}
+	if slices.ContainsFunc(kinds, isSecret) {
+		secretRules = append(secretRules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: readVerbs})
+	}
+	return append(granting(namespace, learnAccount, reading(kinds, readVerbs...)), granting(namespace, learnAccount+"-secrets", secretRules)...)
+}
+
+var readVerbs = []string{"get", "list", "watch"}
+
+func isSecret(k LearnKind) bool { return k.Group == "" && k.Resource == "secrets" }
+
+// scanObjects are the rights to read what is scanned beside Secrets, which are read by the right to
+// learn from them.
+func scanObjects(namespace string, kinds []ScanKind) []client.Object {
+	read := make([]LearnKind, len(kinds))
+	for i, k := range kinds {
+		read[i] = k.learn()
+	}
+	return granting(namespace, scanAccount, reading(read, "list", "watch"))
+}
+
+// reading are the rules to read kinds by name, but for Secrets.
+func reading(kinds []LearnKind, verbs ...string) []rbacv1.PolicyRule {
 	byGroup := map[string][]string{}
-	secrets := false
 	for _, k := range kinds {
-		if k.Group == "" && k.Resource == "secrets" {
-			secrets = true
-			continue
+		if !isSecret(k) {
+			byGroup[k.Group] = append(byGroup[k.Group], k.Resource)
 		}
-		byGroup[k.Group] = append(byGroup[k.Group], k.Resource)
 	}
 	var rules []rbacv1.PolicyRule
 	for _, group := range slices.Sorted(maps.Keys(byGroup)) {
 		slices.Sort(byGroup[group])
-		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: slices.Compact(byGroup[group]), Verbs: read})
+		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: slices.Compact(byGroup[group]), Verbs: verbs})
 	}
-	secretRules := []rbacv1.PolicyRule{}
-	if secrets {
-		secretRules = append(secretRules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: read})
+	return rules
+}
+
+// granting is a role of the operator's account.
+func granting(namespace, name string, rules []rbacv1.PolicyRule) []client.Object {
+	meta := metav1.ObjectMeta{Name: name, Labels: map[string]string{skottv1.LabelManagedBy: skottv1.FieldOwner}}
+	return []client.Object{
+		&rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules},
+		&rbacv1.ClusterRoleBinding{ObjectMeta: meta,
+			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: operatorAccount}},
+			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name}},
 	}
-	var out []client.Object
-	for _, role := range []struct {
-		name  string
-		rules []rbacv1.PolicyRule
-	}{{learnAccount, rules}, {learnAccount + "-secrets", secretRules}} {
-		meta := metav1.ObjectMeta{Name: role.name, Labels: map[string]string{skottv1.LabelManagedBy: skottv1.FieldOwner}}
-		out = append(out,
-			&rbacv1.ClusterRole{ObjectMeta: meta, Rules: role.rules},
-			&rbacv1.ClusterRoleBinding{ObjectMeta: meta,
-				Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: operatorAccount}},
-				RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.name}})
-	}
-	return out
 }

@@ -306,11 +306,5 @@ func surveyObjects(namespace string) []client.Object {
 	for _, k := range surveyKinds {
 		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{k.kind.Group}, Resources: []string{k.kind.Resource}, Verbs: []string{"list"}})
 	}
-	m := metav1.ObjectMeta{Name: surveyAccount, Labels: map[string]string{skottv1.LabelManagedBy: skottv1.FieldOwner}}
-	return []client.Object{
-		&rbacv1.ClusterRole{ObjectMeta: m, Rules: rules},
-		&rbacv1.ClusterRoleBinding{ObjectMeta: m,
-			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: operatorAccount}},
-			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: surveyAccount}},
-	}
+	return granting(namespace, surveyAccount, rules)
 }

@@ -93,6 +93,8 @@ type Options struct {
 	CertificateLife time.Duration
 	// SurveyInterval between two looks at the security measures of a cluster. Default 5 min.
 	SurveyInterval time.Duration
+	// ScanInterval between two rounds over everything in a cluster that does not change. Default 10 min.
+	ScanInterval time.Duration
 	// Timeout of every request. Default 10 s.
 	Timeout time.Duration
 	// Observer hears what happens; nil is allowed.

@@ -102,6 +102,16 @@ func learning() (out []need) {
 	return out
 }
 
+// scanning is to find what was there before the guard; Secrets only by the right to learn from them.
+func scanning() (out []need) {
+	for _, k := range flow.Builtin().Kinds() {
+		if k.Channel == "" && k.Group != "skott.dev" && (k.Group != "" || k.Resource != "secrets") {
+			out = append(out, need{"to find what crosses in " + k.Kind, []string{"list", "watch"}, k.Group, []string{k.Resource}, nil, everywhere})
+		}
+	}
+	return out
+}
+
 // central is what it needs in the Ops Cluster alone.
 var central = []need{
 	{"to read what people write, and to hold finalizers and labels", []string{"get", "list", "watch", "update", "patch"}, "skott.dev", own, nil, everywhere},

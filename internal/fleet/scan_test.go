@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/skott-dev/skott/internal/status"
+)
+
+func TestReadList(t *testing.T) {
+	for _, c := range []struct {
+		name, text, next string
+		want             []string
+		fails            bool
+	}{
+		{name: "objects, with the metadata behind", text: `{"kind":"L","items":[{"a":1},{"b":[2]}],"metadata":{"continue":"x"}}`, next: "x", want: []string{`{"a":1}`, `{"b":[2]}`}},
+		{name: "none", text: `{"metadata":{},"items":[]}`},
+		{name: "null", text: `{"items":null,"metadata":{"continue":"y"}}`, next: "y"},
+		{name: "cut off in the list", text: `{"items":[{"a":1},`, want: []string{`{"a":1}`}, fails: true},
+		{name: "cut off behind the list", text: `{"items":[{"a":1}]`, want: []string{`{"a":1}`}, fails: true},
+		{name: "no list", text: `{"items":{}}`, fails: true},
+		{name: "no object", text: `[]`, fails: true},
+		{name: "nothing", fails: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []string
+			meta, err := readList(strings.NewReader(c.text), func(raw []byte) error { got = append(got, string(raw)); return nil })
+			if (err != nil) != c.fails || !c.fails && meta.Continue != c.next {
+				t.Errorf("error %v, continue %q", err, meta.Continue)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	refusal := errors.New("no more")
+	if _, err := readList(strings.NewReader(`{"items":[1]}`), func([]byte) error { return refusal }); !errors.Is(err, refusal) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// marked judges ConfigMaps by their text.
+func marked(o ScanObject) (string, []status.Violation) {
+	var out []status.Violation
+	for range strings.Count(string(o.Raw), "crosses") {
+		out = append(out, status.Violation{Boundary: "b", Action: "Deny", Code: "SKOTT-D102"})
+	}
+	return "staging", out
+}
+
+var configMaps = ScanKind{Resource: "configmaps", Kind: "ConfigMap", Versions: []string{"v1"}}
+
+func scannerOf(t *testing.T) *scanner {
+	t.Helper()
+	f := New(Options{})
+	m := &member{fleet: f}
+	s := newScanner(newLoop(newStation(m, Cluster{ManagementCluster: "mc"}, time.Time{}, func() {}), nil))
+	s.current = Scanning{Judge: marked}
+	s.kinds[configMaps.resource()] = &found{kind: configMaps, crosses: map[types.UID]crossing{}}
+	s.versions[configMaps.resource()] = "v1"
+	return s
+}
+
+func TestScannerEvents(t *testing.T) {
+	s := scannerOf(t)
+	tell := func(deleted bool, name, namespace, data string) *status.Scan {
+		s.event(scanEvent{kind: configMaps, deleted: deleted, raw: fmt.Appendf(nil, `{"metadata":{"name":%q,"namespace":%q,"uid":"uid-%s"},"data":{"x":%q}}`, name, namespace, name, data)})
+		s.tell()
+		return s.loop.station.snapshot().Scan
+	}
+	scan := tell(false, "a", "default", "crosses and crosses")
+	if len(scan.Findings) != 1 || len(scan.Counts) != 1 || scan.Counts[0].Objects != 1 || len(scan.Findings[0].Violations) != 2 {
+		t.Fatalf("one object with two violations is one: %+v", scan)
+	}
+	since := scan.Findings[0].Since
+	if scan = tell(false, "a", "default", "crosses still"); !scan.Findings[0].Since.Equal(since) {
+		t.Error("it was first seen earlier")
+	}
+	if scan = tell(false, "own", "skott-system", "crosses"); len(scan.Findings) != 1 {
+		t.Error("what is Skott's own is left out")
+	}
+	if scan = tell(false, "b", "default", "innocent"); len(scan.Findings) != 1 {
+		t.Error("an innocent object is no finding")
+	}
+	if scan = tell(false, "a", "default", "fixed"); len(scan.Findings) != 0 || len(scan.Counts) != 0 {
+		t.Error("what is fixed is gone")
+	}
+	tell(false, "a", "default", "crosses")
+	if scan = tell(true, "a", "default", "crosses"); len(scan.Findings) != 0 {
+		t.Error("what is deleted is gone")
+	}
+	if s.detailed != 0 {
+		t.Errorf("%d are still kept", s.detailed)
+	}
+}
+
+func TestScannerBounds(t *testing.T) {
+	s := scannerOf(t)
+	const extra = 7
+	for i := range maxFindings + extra {
+		s.event(scanEvent{kind: configMaps, raw: fmt.Appendf(nil, `{"metadata":{"name":"c-%d","namespace":"default","uid":"%d"},"data":{"x":%q}}`, i, i, strings.Repeat("crosses ", 2*maxFindingViolations))})
+	}
+	s.tell()
+	scan := s.loop.station.snapshot().Scan
+	if len(scan.Findings) != maxFindings || scan.Counts[0].Objects != maxFindings+extra {
+		t.Errorf("%d findings, %d counted", len(scan.Findings), scan.Counts[0].Objects)
+	}
+	if n := len(scan.Findings[0].Violations); n != maxFindingViolations {
+		t.Errorf("%d violations", n)
+	}
+	if !slices.IsSortedFunc(scan.Findings, compareFindings) {
+		t.Error("the findings are not sorted")
+	}
+}
+
+func TestScannerLostWatch(t *testing.T) {
+	s := scannerOf(t)
+	s.event(scanEvent{kind: configMaps, lost: true})
+	if _, again := s.relist[schema.GroupResource{Resource: "configmaps"}]; !again {
+		t.Error("what a watch has missed is listed again")
+	}
+}
