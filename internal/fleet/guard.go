@@ -161,6 +161,9 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 		return l.options().CanaryInterval, nil
 	}
 	window, err := l.publish(ctx, desired)
+	if ends := time.Now().Add(window); ends.After(l.acts) {
+		l.acts = ends // also of what was written before it failed
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -171,9 +174,6 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 	doubted := l.station.takeDoubt()
 	switch left := time.Until(l.nextProof); {
 	case window > 0:
-		if ends := time.Now().Add(window); ends.After(l.acts) {
-			l.acts = ends
-		}
 		l.proof = newProof(desired, time.Until(l.acts))
 	case l.proof != nil: // go on with it
 	case !doubted && left > 0:
@@ -291,8 +291,10 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 			return window, err
 		}
 		switch {
-		case changed && (key.kind == kindPolicy.Kind || key.kind == kindBinding.Kind):
-			window = proofAfterPolicy
+		case changed && key.kind == kindPolicy.Kind:
+			window = max(window, proofAfterPolicy) + proofPerPolicy
+		case changed && key.kind == kindBinding.Kind:
+			window = max(window, proofAfterPolicy)
 		case changed:
 			window = max(window, proofAfterWrite)
 		}

@@ -21,10 +21,12 @@ import (
 
 const (
 	// How long a canary that is let through is repeated before that is an alarm. An API
-	// server compiles a policy before it acts, all of Skott's in about a second when it has
-	// nothing else to do, and in ten under load; a Guard acts as soon as it is noticed. When
-	// nothing was written there is nothing to wait for.
+	// server compiles a policy before it acts, each that was written: a tenth of a second
+	// for one of Skott's when it has nothing else to do, more than one when it is busy with
+	// much else. A Guard acts as soon as it is noticed. When nothing was written there is
+	// nothing to wait for. Until the alarm the cluster does not count as enforced.
 	proofAfterPolicy = 20 * time.Second
+	proofPerPolicy   = 2 * time.Second
 	proofAfterWrite  = 10 * time.Second
 	proofOtherwise   = time.Second
 )
