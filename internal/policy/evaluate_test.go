@@ -4,6 +4,7 @@ package policy_test
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -156,6 +157,61 @@ func TestEveryRowDecides(t *testing.T) {
 				k.Fields = restored
 			}
 		}
+	}
+}
+
+// guardRequests are refused whatever the object says: of the guard itself, and by the user of
+// the live proof. What is permitted differs in one thing.
+var guardRequests = map[policy.Code]struct{ refused, permitted *policy.Request }{
+	policy.CodeGuard: {
+		refused:   &policy.Request{Operation: "DELETE", Group: "skott.dev", Resource: "guards", User: "admin"},
+		permitted: &policy.Request{Operation: "DELETE", Group: "skott.dev", Resource: "guards", User: policy.Operator},
+	},
+	policy.CodeGuardCRD: {
+		refused:   onDefinition(policy.GuardCRD),
+		permitted: onDefinition("environments.skott.dev"),
+	},
+	policy.CodeCanary: {
+		refused:   &policy.Request{Operation: "CREATE", Resource: "configmaps", Namespace: "default", User: policy.CanaryUser},
+		permitted: &policy.Request{Operation: "CREATE", Resource: "configmaps", Namespace: "default", User: policy.CanaryUser, DryRun: true},
+	},
+}
+
+func onDefinition(name string) *policy.Request {
+	return &policy.Request{Operation: "DELETE", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", User: "admin",
+		OldObject: map[string]any{"metadata": map[string]any{"name": name}}}
+}
+
+// So is every rule that has no address.
+func TestEveryRuleDecides(t *testing.T) {
+	j := newJudge(t)
+	cases := allCases(t)
+	answers := func() []string {
+		var out []string
+		for _, c := range cases {
+			out = append(out, j.both(t, c))
+		}
+		for _, code := range slices.Sorted(maps.Keys(guardRequests)) {
+			refused := j["staging"].Evaluate(guardRequests[code].refused)
+			out = append(out, fmt.Sprint(refused.Codes))
+			if d := j["staging"].Evaluate(guardRequests[code].permitted); !d.Allowed {
+				t.Errorf("%s: refused: %s", code, d.Message)
+			}
+		}
+		return out
+	}
+	before := answers()
+	for code, r := range guardRequests {
+		if diff := cmp.Diff([]policy.Code{code}, j["staging"].Evaluate(r.refused).Codes); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", code, diff)
+		}
+	}
+	for i, code := range policy.RuleCodes() {
+		policy.WithoutRule(i, func() {
+			if slices.Equal(before, answers()) {
+				t.Errorf("no case needs rule %s", code)
+			}
+		})
 	}
 }
 

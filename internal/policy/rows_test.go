@@ -164,11 +164,13 @@ func behind(to skottv1.MovementTarget, ends bool, depth int) (map[[2]string]map[
 }
 
 // Every row of the table is read: an object that crosses by nothing but what the row names is
-// refused for it, and admitted when the address is nobody's, or when the row is not there.
+// refused for it, admitted when the address is nobody's, and answered otherwise when the row is
+// not there.
 func TestEveryRowIsRead(t *testing.T) {
 	for _, k := range flow.Builtin().Kinds() {
-		for i := range k.Fields {
-			f := k.Fields[i]
+		whole := k.Fields
+		for i := range whole {
+			f := whole[i]
 			if f.End == flow.Destination {
 				continue // by TestEveryDestinationIsRead
 			}
@@ -197,9 +199,16 @@ func TestEveryRowIsRead(t *testing.T) {
 					g.Spec.Aliases[f.Const+texts[flow.Alias]] = key
 				}
 			}
-			if d := policy.NewEvaluator(g).Evaluate(r); d.Allowed {
+			e := policy.NewEvaluator(g)
+			with, policies := e.Evaluate(r), e.OfPolicies().Evaluate(r)
+			if with.Allowed {
 				t.Errorf("%s/%s: row %s (%s) of %v is not read", k.Group, k.Resource, f.Path, f.Form, found)
 			}
+			k.Fields = slices.Delete(slices.Clone(whole), i, i+1)
+			if e.Evaluate(r).Message == with.Message && e.OfPolicies().Evaluate(r).Message == policies.Message {
+				t.Errorf("%s/%s: row %s (%s) of %v is not needed: %s", k.Group, k.Resource, f.Path, f.Form, found, with.Message)
+			}
+			k.Fields = whole
 			nobody := guardOver(owner, here, from, to)
 			if d := policy.NewEvaluator(nobody).Evaluate(r); !d.Allowed {
 				t.Errorf("%s/%s: row %s (%s) is refused though nobody owns anything: %s", k.Group, k.Resource, f.Path, f.Form, d.Message)
