@@ -22,9 +22,11 @@ func (p *planter) payload(out *plan, f *flow.Field, o owner) (*plan, error) {
 	var v any = inner
 	leaf := p.leaf(at)
 	switch {
-	case leaf == nil || leaf.open() || leaf.typ() == "object":
-	case leaf.typ() == "array":
+	case leaf != nil && leaf.typ() == "array":
 		v = []any{inner}
+	case leaf != nil && leaf.texts():
+		v = map[string]any{"host": o.host()}
+	case leaf == nil || leaf.open() || leaf.typ() == "object":
 	default:
 		text, err := yaml.Marshal(inner)
 		if err != nil {

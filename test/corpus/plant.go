@@ -3,6 +3,7 @@
 package corpus
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"slices"
@@ -202,11 +203,15 @@ func (p *planter) plant(f *flow.Field, o owner) (*plan, error) {
 	default:
 		texts = p.texts(f, o)
 	}
-	if hint := p.hints[f.Path]; hint != "" {
-		spelt := strings.NewReplacer("HOST", o.host(), "IP", o.ip(), "OWNER", string(o)).Replace(hint)
+	if spelt := p.spelt(f, o); spelt != "" {
 		texts = append([]string{spelt}, texts...)
 	}
 	return out.end(p, at, texts)
+}
+
+// spelt is the text that a field is said to take, "" if nothing is said.
+func (p *planter) spelt(f *flow.Field, o owner) string {
+	return strings.NewReplacer("HOST", o.host(), "IP", o.ip(), "OWNER", string(o)).Replace(p.hints[f.Path])
 }
 
 // end puts the text of the row in its place.
@@ -264,7 +269,7 @@ func (p *planter) join(out *plan, f *flow.Field, o owner) (*plan, error) {
 	}
 	at := slices.Concat(p.kind.Steps(), f.Steps())
 	id := string(o) + "-7"
-	text, ok := p.pick(at, id, string(o)+"7", map[owner]string{production: "777788889999", staging: "111122223333", nobody: "444455556666"}[o],
+	text, ok := p.pick(at, cmp.Or(p.spelt(f, o), id), id, string(o)+"7", map[owner]string{production: "777788889999", staging: "111122223333", nobody: "444455556666"}[o],
 		"arn:aws:iam::111122223333:role/"+id, "arn:aws:rds:eu-north-1:111122223333:snapshot:"+id,
 		map[owner]string{production: "7f1c0000-1111-4222-8333-444455557777", staging: "7f1c0000-1111-4222-8333-444455551111", nobody: "7f1c0000-1111-4222-8333-444455554444"}[o],
 		"projects/"+id+"/x", "https://"+o.host()+"/"+id, o.ip(), "/"+id)

@@ -86,6 +86,12 @@ func (s *Schema) open() bool {
 	return s.flag("x-kubernetes-preserve-unknown-fields") || s.flag("x-kubernetes-embedded-resource") || s.typ() == "" && !s.flag("x-kubernetes-int-or-string") && s.node["properties"] == nil
 }
 
+// texts reports whether the value is a map of texts.
+func (s *Schema) texts() bool {
+	values, _ := s.node["additionalProperties"].(map[string]any)
+	return s.typ() == "object" && values["type"] == "string"
+}
+
 // property is the schema of a field, nil if there is none. A field that an open schema does
 // not describe is open.
 func (s *Schema) property(name string) *Schema {
