@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -28,9 +27,9 @@ import (
 
 const (
 	minimum = 20000
-	// workers per cluster, and the pause of each after a request.
-	workers = 4
-	pace    = 60 * time.Millisecond
+	// workers per cluster, and the time between two requests of each.
+	workers = 2
+	pace    = 80 * time.Millisecond
 	// gapBound is how long crossings may be admitted after an administrator took a policy away or changed it: the API
 	// server looks for changes once a second and compiles for some more.
 	gapBound = 10 * time.Second
@@ -86,7 +85,10 @@ type tally struct {
 	gapFirst, gapLast     time.Time
 	startFirst, startLast time.Time
 	opened                *testenv.Server
-	samples               []string
+	// healed is when the harm ended; converged is how long everything took from then on to be published and proved.
+	healed    time.Time
+	converged time.Duration
+	samples   []string
 }
 
 func (t *tally) sent() int { return t.crossings + t.others }
@@ -141,8 +143,14 @@ func (l *load) lookWhetherReady(ctx context.Context, s *testenv.Server) {
 }
 
 func (l *load) work(ctx context.Context, s *testenv.Server, c client.Client, requests []request, n int) {
-	for ; ctx.Err() == nil; n++ {
-		time.Sleep(pace)
+	ticks := time.NewTicker(pace)
+	defer ticks.Stop()
+	for ; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		}
 		r := &requests[n%len(requests)]
 		l.mu.Lock()
 		t, ready := l.tallies[len(l.tallies)-1], l.ready[s]
@@ -201,6 +209,9 @@ func (l *load) record(t *tally, s *testenv.Server, r *request, err error) {
 		}
 	default:
 		t.unanswered++
+		if status := apierrors.APIStatus(nil); errors.As(err, &status) && status.Status().Code < 500 && !apierrors.IsTooManyRequests(err) {
+			t.sample(now, s, r, err.Error())
+		}
 	}
 }
 
@@ -232,6 +243,38 @@ func (l *load) opened(s *testenv.Server) {
 	l.tallies[len(l.tallies)-1].opened = s
 }
 
+// current is the tally of the fault under way.
+func (l *load) current() *tally {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tallies[len(l.tallies)-1]
+}
+
+// healed says that the harm is over.
+func (l *load) healed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tallies[len(l.tallies)-1].healed = time.Now()
+}
+
+// converged says that everything is published and proved again.
+func (l *load) converged() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.tallies[len(l.tallies)-1]
+	t.converged = time.Since(t.healed)
+}
+
+// total is how many requests were sent until now.
+func (l *load) total() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range l.tallies {
+		n += t.sent()
+	}
+	return n
+}
+
 func (l *load) stop() {
 	l.cancel()
 	l.done.Wait()
@@ -251,33 +294,35 @@ func (l *load) longestStart() (longest time.Duration) {
 	return longest
 }
 
-// print writes the table that the suite is for, and returns its last line.
-func (l *load) print() *tally {
+// sum adds up all faults.
+func (l *load) sum() *tally {
 	sum := &tally{name: "all"}
-	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "\nfault\tsent\tcrossings\tadmitted\tinnocents refused\tunanswered\tadmitted in the gap\tgap\trefused while starting\tstarting")
-	line := func(t *tally) {
-		fmt.Fprintf(out, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%s\n", t.name, t.sent(), t.crossings, t.admitted, t.refused, t.unanswered,
-			t.gap, t.gapLast.Sub(t.gapFirst).Round(time.Millisecond), t.starting, t.startLast.Sub(t.startFirst).Round(time.Millisecond))
-	}
-	samples := map[string]bool{}
 	for _, t := range l.tallies {
-		line(t)
 		sum.crossings, sum.others, sum.unanswered = sum.crossings+t.crossings, sum.others+t.others, sum.unanswered+t.unanswered
 		sum.admitted, sum.refused, sum.gap, sum.starting = sum.admitted+t.admitted, sum.refused+t.refused, sum.gap+t.gap, sum.starting+t.starting
-		for _, s := range t.samples {
-			samples[s] = true
-		}
+		sum.converged = max(sum.converged, t.converged)
+		sum.samples = append(sum.samples, t.samples...)
 	}
-	sum.samples = slices.Sorted(maps.Keys(samples))
-	line(sum)
+	return sum
+}
+
+// print writes the table that the suite is for.
+func (l *load) print() {
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "\nfault\trequests\tof them crossings\tcrossings admitted\tinnocents refused\tconverged after\tnot answered\tin the gap\tgap\twhile starting\tstart")
+	sum := l.sum()
+	for _, t := range append(slices.Clone(l.tallies), sum) {
+		fmt.Fprintf(out, "%s\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%s\t%d\t%s\n", t.name, t.sent(), t.crossings, t.admitted, t.refused, inTenths(t.converged),
+			t.unanswered, t.gap, inTenths(t.gapLast.Sub(t.gapFirst)), t.starting, inTenths(t.startLast.Sub(t.startFirst)))
+	}
 	_ = out.Flush()
 	fmt.Printf("\ncrossings admitted = %d, innocents refused = %d, requests sent = %d, faults = %d\n", sum.admitted, sum.refused, sum.sent(), len(l.tallies)-1)
 	for _, s := range sum.samples {
 		fmt.Println("  " + s[:min(len(s), 400)])
 	}
-	return sum
 }
+
+func inTenths(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }
 
 func parse(text string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}

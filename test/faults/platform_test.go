@@ -168,7 +168,6 @@ func containAll(words []string) OmegaMatcher {
 // settled waits until everything is published and proved.
 func settled(ctx context.Context) {
 	GinkgoHelper()
-	began := time.Now()
 	Eventually(func(g Gomega) {
 		b := dataBoundary()
 		g.Expect(condition(ctx, b, skottv1.ConditionPublished)).To(HavePrefix("True/"))
@@ -182,7 +181,6 @@ func settled(ctx context.Context) {
 			g.Expect(age(name)).To(BeNumerically("<", 3*canaryInterval), name)
 		}
 	}).WithContext(ctx).WithTimeout(150 * time.Second).WithPolling(200 * time.Millisecond).Should(Succeed())
-	AddReportEntry("converged after", time.Since(began).Round(10*time.Millisecond).String())
 }
 
 // statusIsSo compares what the hub says with what the clusters answer and hold.
