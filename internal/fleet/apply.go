@@ -89,8 +89,17 @@ func hashOf(u *unstructured.Unstructured) ([sha256.Size]byte, error) {
 // Apply corrects fields that we own. What somebody added and we have no opinion on (a match
 // condition that lets everything pass) survives it, and takes a replacement; so does what
 // cannot stand beside ours (the action Warn in the set that we want to be Deny). Nothing is
-// ever deleted and created: a policy is never away.
+// ever deleted and created: a policy is never away. What is there already is not written: to
+// accept a policy again, unchanged, costs the API server as much as a new one, and an operator
+// that starts would ask that of every cluster at once.
 func applyObject(ctx context.Context, c client.Client, desired *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	content := contentOf(desired)
+	if content != "" {
+		live := desired.DeepCopy()
+		if err := c.Get(ctx, client.ObjectKeyFromObject(desired), live); err == nil && stands(desired, live, content) {
+			return live, nil
+		}
+	}
 	live := desired.DeepCopy()
 	err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(live), client.ForceOwnership, client.FieldOwner(skottv1.FieldOwner))
 	if apierrors.IsInvalid(err) && c.Get(ctx, client.ObjectKeyFromObject(desired), live) == nil {
@@ -100,7 +109,6 @@ func applyObject(ctx context.Context, c client.Client, desired *unstructured.Uns
 	if err != nil {
 		return nil, fmt.Errorf("cannot apply %s %q: %w", desired.GetKind(), desired.GetName(), err)
 	}
-	content := contentOf(desired)
 	if content == "" || same(desired.Object[content], live.Object[content]) {
 		return live, nil
 	}
@@ -109,6 +117,12 @@ func applyObject(ctx context.Context, c client.Client, desired *unstructured.Uns
 		return nil, fmt.Errorf("cannot replace %s %q: %w", desired.GetKind(), desired.GetName(), err)
 	}
 	return live, nil
+}
+
+// stands says whether an apply of desired would change nothing that is there.
+func stands(desired, live *unstructured.Unstructured, content string) bool {
+	return live.GetDeletionTimestamp() == nil && carries(live.GetLabels(), desired.GetLabels()) &&
+		carries(live.GetAnnotations(), desired.GetAnnotations()) && same(desired.Object[content], live.Object[content])
 }
 
 // contentOf is the field of an object that says what it does, and is all ours; "" if it has none.

@@ -19,6 +19,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -166,6 +167,36 @@ func TestSame(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if got := same(c.desired, c.live); got != c.want {
 				t.Errorf("same is %t", got)
+			}
+		})
+	}
+}
+
+func TestStands(t *testing.T) {
+	policy := func(change func(*unstructured.Unstructured)) *unstructured.Unstructured {
+		u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"validations": []any{map[string]any{"expression": "true"}}}}}
+		u.SetLabels(map[string]string{"ours": "yes"})
+		change(u)
+		return u
+	}
+	now := metav1.Now()
+	cases := map[string]struct {
+		live func(*unstructured.Unstructured)
+		want bool
+	}{
+		"as it was written":    {func(*unstructured.Unstructured) {}, true},
+		"with another's label": {func(u *unstructured.Unstructured) { u.SetLabels(map[string]string{"ours": "yes", "other": "x"}) }, true},
+		"without our label":    {func(u *unstructured.Unstructured) { u.SetLabels(nil) }, false},
+		"being deleted":        {func(u *unstructured.Unstructured) { u.SetDeletionTimestamp(&now) }, false},
+		"with a condition": {func(u *unstructured.Unstructured) {
+			u.Object["spec"].(map[string]any)["matchConditions"] = []any{map[string]any{"name": "n", "expression": "false"}}
+		}, false},
+		"without content": {func(u *unstructured.Unstructured) { delete(u.Object, "spec") }, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := stands(policy(func(*unstructured.Unstructured) {}), policy(c.live), "spec"); got != c.want {
+				t.Errorf("stands is %t", got)
 			}
 		})
 	}
