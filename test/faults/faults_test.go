@@ -65,6 +65,7 @@ func stays(ctx context.Context, d time.Duration) {
 func operatorKilled(ctx context.Context) {
 	Expect(operator.Stop()).To(Succeed())
 	stays(ctx, 3*time.Second)
+	requests.healed()
 	Expect(operator.Start(ctx)).To(Succeed())
 }
 
@@ -98,27 +99,32 @@ func operatorFrozen(ctx context.Context) {
 	writes(ctx, location("frozen"))
 	stays(ctx, 5*time.Second)
 	Expect(operator.Resume()).To(Succeed())
+	requests.healed()
 	acts(ctx, "frozen.prod.example", staging, shop)
 	remove(ctx, dataLocation("frozen"))
 }
 
-// replicas are two operators that elect a leader; the one that is returned first leads.
-func replicas(ctx context.Context) (leader, other *testenv.Operator) {
+// standby is the replica that does not lead, where two are run; operator leads.
+var standby *testenv.Operator
+
+// replicas makes sure that two operators run of which one leads.
+func replicas(ctx context.Context) {
 	GinkgoHelper()
-	Expect(operator.Stop()).To(Succeed())
-	both := [2]*testenv.Operator{}
-	for i := range both {
-		o, err := env.StartOperatorOf(ctx, binary, fmt.Sprintf("replica-%d-%d", i, time.Now().UnixNano()), operatorKubeconfig, append(operatorFlags, "--leader-elect")...)
-		Expect(err).NotTo(HaveOccurred())
-		both[i] = o
-		operator = o
-		if i == 0 {
-			Eventually(func() time.Duration { return age("production") }).WithContext(ctx).WithTimeout(40 * time.Second).Should(BeNumerically("<", time.Minute))
-		}
+	if standby != nil {
+		return
 	}
-	operator = both[0]
+	Expect(operator.Stop()).To(Succeed())
+	operator = replica(ctx)
+	Eventually(func() time.Duration { return age("production") }).WithContext(ctx).WithTimeout(time.Minute).Should(BeNumerically("<", time.Minute), "leads")
+	standby = replica(ctx)
 	settled(ctx)
-	return both[0], both[1]
+}
+
+func replica(ctx context.Context) *testenv.Operator {
+	GinkgoHelper()
+	o, err := env.StartOperatorOf(ctx, binary, fmt.Sprintf("replica-%d", time.Now().UnixNano()), operatorKubeconfig, append(operatorFlags, "--leader-elect")...)
+	Expect(err).NotTo(HaveOccurred())
+	return o
 }
 
 // single goes back to one replica.
@@ -128,33 +134,37 @@ func single(ctx context.Context, all ...*testenv.Operator) {
 		Expect(o.Stop()).To(Succeed())
 	}
 	var err error
+	standby = nil
 	operator, err = env.StartOperatorOf(ctx, binary, fmt.Sprintf("skott-%d", time.Now().UnixNano()), operatorKubeconfig, operatorFlags...)
 	Expect(err).NotTo(HaveOccurred())
 }
 
 func leaderKilled(ctx context.Context) {
-	leader, other := replicas(ctx)
+	replicas(ctx)
 	hosts, objects := burst(ctx, "led", 5)
-	Expect(leader.Stop()).To(Succeed())
-	operator = other
+	Expect(operator.Stop()).To(Succeed())
+	requests.healed()
+	operator = standby
 	acts(ctx, hosts[len(hosts)-1], staging, shop)
+	standby = replica(ctx)
 	settled(ctx)
 	remove(ctx, objects...)
-	single(ctx, leader, other)
 }
 
 func leaderFrozen(ctx context.Context) {
-	leader, other := replicas(ctx)
-	Expect(leader.Pause()).To(Succeed())
-	operator = other
+	replicas(ctx)
+	frozen := operator
+	Expect(frozen.Pause()).To(Succeed())
+	requests.healed()
+	operator = standby
 	writes(ctx, location("taken-over"))
 	acts(ctx, "taken-over.prod.example", staging, shop)
 	settled(ctx)
-	Expect(leader.Resume()).To(Succeed())
-	Eventually(leader.Running).WithContext(ctx).WithTimeout(30*time.Second).Should(BeFalse(), "who lost the lease ends")
+	Expect(frozen.Resume()).To(Succeed())
+	Eventually(frozen.Running).WithContext(ctx).WithTimeout(30*time.Second).Should(BeFalse(), "who lost the lease ends")
 	Expect(deniedBySkott(tries(ctx, shop, service("taken-over.prod.example")))).To(BeTrue())
 	remove(ctx, dataLocation("taken-over"))
-	single(ctx, leader, other)
+	single(ctx, frozen, operator)
 }
 
 func networkCut(ctx context.Context) {
@@ -167,6 +177,7 @@ func networkCut(ctx context.Context) {
 	Expect(condition(ctx, management("staging"), skottv1.ConditionGuarded)).To(HavePrefix("True/"), "the rest is not delayed")
 	Expect(age("production")).To(BeNumerically(">", time.Since(began)-2*canaryInterval), "the age of the last proof grows")
 	wire.Heal()
+	requests.healed()
 	says(ctx, skottv1.ConditionReachable, "production", "True/")
 	remove(ctx, dataLocation("cut-off"))
 }
@@ -176,6 +187,7 @@ func apiSlow(ctx context.Context) {
 	writes(ctx, location("slowly"))
 	acts(ctx, "slowly.prod.example", shop, staging)
 	trouble.Delay(0)
+	requests.healed()
 	remove(ctx, dataLocation("slowly"))
 }
 
@@ -184,12 +196,14 @@ func answered(ctx context.Context, status int) {
 	says(ctx, skottv1.ConditionGuarded, "staging", "False/")
 	Expect(deniedBySkott(tries(ctx, staging, service("orders.db.prod.example")))).To(BeTrue())
 	trouble.Answer(0)
+	requests.healed()
 }
 
 func apiHangs(ctx context.Context) {
 	trouble.Hang(true)
 	says(ctx, skottv1.ConditionReachable, "staging", "False/")
 	trouble.Hang(false)
+	requests.healed()
 }
 
 func kubeconfigSecret(ctx context.Context, content []byte) {
@@ -214,6 +228,7 @@ func credentialsExpired(ctx context.Context) {
 	Expect(operator.Start(ctx)).To(Succeed())
 	says(ctx, skottv1.ConditionReachable, "production", "False/"+skottv1.ReasonUnauthorized)
 	kubeconfigSecret(ctx, config(token))
+	requests.healed()
 	says(ctx, skottv1.ConditionReachable, "production", "True/")
 }
 
@@ -221,4 +236,5 @@ func apiFrozen(ctx context.Context) {
 	Expect(shop.Pause()).To(Succeed())
 	says(ctx, skottv1.ConditionGuarded, "staging", "False/", "platform/shop")
 	Expect(shop.Resume()).To(Succeed())
+	requests.healed()
 }

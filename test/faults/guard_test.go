@@ -43,6 +43,7 @@ func policiesDeleted(ctx context.Context) {
 			Expect(client.IgnoreNotFound(staging.Client().Delete(ctx, &objects[i]))).To(Succeed())
 		}
 	}
+	requests.healed()
 	Eventually(func(g Gomega) {
 		for kind, n := range before {
 			g.Expect(owned(ctx, staging, kind)).To(HaveLen(n))
@@ -87,6 +88,7 @@ func backupRestored(ctx context.Context) {
 	for _, o := range owned(ctx, shop, admissionKinds[0]) {
 		Expect(shop.Client().Patch(ctx, &o, client.RawPatch("application/merge-patch+json", audits))).To(MatchError(ContainSubstring("pinned by a manifest")))
 	}
+	requests.healed()
 	Eventually(func(g Gomega) {
 		for _, o := range owned(ctx, staging, admissionKinds[0]) {
 			actions, _, _ := unstructured.NestedStringSlice(o.Object, "spec", "validationActions")

@@ -109,6 +109,7 @@ func etcdFull(ctx context.Context) {
 	Expect(err).NotTo(HaveOccurred())
 	_, err = ask(ctx, shopEtcd, "/v3/maintenance/alarm", map[string]any{"action": "DEACTIVATE", "alarm": "NOSPACE"})
 	Expect(err).NotTo(HaveOccurred())
+	requests.healed()
 	acts(ctx, "late.prod.example", shop)
 	remove(ctx, dataLocation("late"))
 }
@@ -116,6 +117,7 @@ func etcdFull(ctx context.Context) {
 func etcdKilled(ctx context.Context) {
 	Expect(shopEtcd.Stop()).To(Succeed())
 	says(ctx, skottv1.ConditionGuarded, "staging", "False/", "platform/shop")
+	requests.healed()
 	Expect(shopEtcd.Start(ctx)).To(Succeed())
 }
 
@@ -123,6 +125,7 @@ func etcdKilled(ctx context.Context) {
 func apiKilled(ctx context.Context, s *testenv.Server) {
 	Expect(s.Stop()).To(Succeed())
 	stays(ctx, 2*time.Second)
+	requests.healed()
 	Expect(s.Restart(ctx)).To(Succeed())
 	decides(ctx, s)
 }
@@ -139,6 +142,7 @@ func decides(ctx context.Context, s *testenv.Server) {
 func hubDown(ctx context.Context) {
 	Expect(ops.Stop()).To(Succeed())
 	stays(ctx, 5*time.Second)
+	requests.healed()
 	Expect(ops.Restart(ctx)).To(Succeed())
 	if !operator.Running() { // a kubelet does it
 		Expect(operator.Start(ctx)).To(Succeed())
@@ -161,6 +165,7 @@ func allRestarted(ctx context.Context) {
 		Expect(parts[i].stop()).To(Succeed())
 	}
 	stays(ctx, time.Second)
+	requests.healed()
 	// An API server that finds no etcd ends, and would be started again; here etcd comes first.
 	for _, i := range random.Perm(len(etcds)) {
 		Expect(etcds[i].Start(ctx)).To(Succeed())
@@ -186,5 +191,6 @@ func deletedInUse(ctx context.Context) {
 	Expect(deniedBySkott(tries(ctx, shop, service("orders.db.prod.example")))).To(BeTrue())
 	Expect(deniedBySkott(production.Client().Delete(ctx, parse("{apiVersion: skott.dev/v1alpha1, kind: Guard, metadata: {name: skott}}"), client.DryRunAll))).
 		To(BeTrue(), "its guard stays")
+	requests.healed()
 	writes(ctx, managementCluster("production"))
 }
