@@ -4,12 +4,15 @@ package fleet
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -40,5 +43,35 @@ func TestPatience(t *testing.T) {
 	}
 	if err := get(l.account.patient); err != nil {
 		t.Errorf("a policy is not written to an API server that is slow: %v", err)
+	}
+}
+
+// TestProofEndsWithSilence lets an API server hang: it is asked for one canary, and not for each of them.
+func TestProofEndsWithSilence(t *testing.T) {
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		_, _ = io.Copy(io.Discard, r.Body) // only then it is noticed that the client has gone
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	l, err := newLink(&rest.Config{Host: server.URL}, true, Options{Timeout: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	canary := &unstructured.Unstructured{}
+	canary.SetGroupVersionKind(kindNamespace)
+	canary.SetName("canary")
+	p := newProof(Desired{Canaries: []Canary{{Family: "one", Object: canary}, {Family: "two", Object: canary}, {Family: "three", Object: canary}}}, time.Minute)
+	over, err := p.try(context.Background(), l.account.operator)
+	if err == nil || over {
+		t.Errorf("the proof is over: %t, with error %v", over, err)
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("%d canaries were sent", n)
+	}
+	if len(p.pending) != 3 {
+		t.Errorf("%d canaries are left", len(p.pending))
 	}
 }

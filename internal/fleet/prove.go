@@ -54,10 +54,14 @@ func newProof(d Desired, window time.Duration) *proof {
 
 // try sends the pending canaries once and says whether the proof is over. It does not wait:
 // drift that appears meanwhile must not either. An error means that the cluster could not
-// be asked.
+// be asked: the canaries that are left would each take as long to find out the same, and the
+// status would go on saying what was so before.
 func (p *proof) try(ctx context.Context, c client.Client) (over bool, err error) {
 	p.tries++
 	p.pending = slices.DeleteFunc(p.pending, func(i int) bool {
+		if err != nil {
+			return false
+		}
 		canary, start := p.desired.Canaries[i], time.Now()
 		p.results[i] = denied(send(ctx, c, canary), p.desired.Policies, canary.Want)
 		p.took[i] = time.Since(start)
