@@ -29,7 +29,6 @@ func owned(ctx context.Context, s *testenv.Server, kind string) []unstructured.U
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(admissionv1.SchemeGroupVersion.WithKind(kind + "List"))
 	Expect(s.Client().List(ctx, list, client.MatchingLabels{skottv1.LabelManagedBy: skottv1.FieldOwner})).To(Succeed())
-	Expect(list.Items).NotTo(BeEmpty())
 	return list.Items
 }
 
@@ -38,6 +37,7 @@ func policiesDeleted(ctx context.Context) {
 	requests.opened(staging)
 	for _, kind := range admissionKinds {
 		objects := owned(ctx, staging, kind)
+		Expect(objects).NotTo(BeEmpty())
 		before[kind] = len(objects)
 		for i := range objects {
 			Expect(client.IgnoreNotFound(staging.Client().Delete(ctx, &objects[i]))).To(Succeed())
@@ -56,7 +56,9 @@ func policiesDeleted(ctx context.Context) {
 
 func pinnedKept(ctx context.Context) {
 	for _, kind := range admissionKinds {
-		for _, o := range owned(ctx, shop, kind) {
+		objects := owned(ctx, shop, kind)
+		Expect(objects).NotTo(BeEmpty())
+		for _, o := range objects {
 			Expect(shop.Client().Delete(ctx, &o)).To(MatchError(ContainSubstring("pinned by a manifest")), o.GetName())
 			Expect(shop.Client().Patch(ctx, &o, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"by":"hand"}}}`)))).
 				To(MatchError(ContainSubstring("pinned by a manifest")), o.GetName())
