@@ -135,6 +135,11 @@ type DataBoundaryStatus struct {
 	// +optional
 	Draft *DraftStatus `json:"draft,omitempty"`
 
+	// denials are requests that were refused because of the boundary, as far as audit events of
+	// the clusters were received.
+	// +optional
+	Denials *DenialsStatus `json:"denials,omitempty"`
+
 	// revision of what was last published for the boundary.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
@@ -180,6 +185,17 @@ type DraftStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	NewlyRefused *int32 `json:"newlyRefused,omitempty"`
+}
+
+// DenialsStatus counts refused requests.
+type DenialsStatus struct {
+	// count of them since the boundary was made, dry runs among them; canaries are not counted.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Count int64 `json:"count,omitempty"`
+	// lastTime is when the last of them was received.
+	// +required
+	LastTime metav1.Time `json:"lastTime,omitzero"`
 }
 
 // GuardedClustersStatus counts guarded clusters.

@@ -29,6 +29,9 @@ const (
 	// ConditionLearning: everything that addresses are learned from, in the cluster and in
 	// every Cluster under it, is followed.
 	ConditionLearning = "Learning"
+	// ConditionDenialsCollected: audit events arrive from the cluster, and from every Cluster
+	// under it, so that what is denied there is recorded.
+	ConditionDenialsCollected = "DenialsCollected"
 
 	ReasonReachable              = "Reachable"              // the API server answered
 	ReasonUnreachable            = "Unreachable"            // it did not; the message says how
@@ -48,6 +51,9 @@ const (
 	ReasonLearning               = "Learning"               // addresses are learned from all of them
 	ReasonLearningGaps           = "LearningGaps"           // the message names the kinds that cannot be read
 	ReasonLearningDisabled       = "LearningDisabled"       // spec.learn.disabled, or there is no Environment to learn for
+	ReasonReceiving              = "Receiving"              // audit events arrive from every guarded cluster
+	ReasonNoAuditSource          = "NoAuditSource"          // spec.audit is not set, or the operator does not listen
+	ReasonNothingReceived        = "NothingReceived"        // nothing arrived lately; the message names the clusters
 	ReasonWaitingForConnection   = "WaitingForConnection"   // the first connection is under way
 	ReasonConnectionNotSupported = "ConnectionNotSupported" // the Secret asks for a way to connect that Skott refuses
 )
@@ -93,6 +99,11 @@ type ManagementClusterSpec struct {
 	// When omitted, it is reported there.
 	// +optional
 	Scan *Scan `json:"scan,omitempty"`
+
+	// audit says that the API servers of this cluster, and of every Cluster under it, send
+	// their audit events to the operator. When omitted, what they deny is not recorded.
+	// +optional
+	Audit *Audit `json:"audit,omitempty"`
 }
 
 // ReportPlace says where reports are written.
@@ -114,6 +125,27 @@ type Scan struct {
 	// it is Cluster.
 	// +optional
 	Reports ReportPlace `json:"reports,omitempty"`
+}
+
+// Audit says how those who send audit events show who they are.
+type Audit struct {
+	// tokenSecretRef names a Secret in the operator's namespace with the bearer token.
+	// +required
+	TokenSecretRef TokenSecretReference `json:"tokenSecretRef,omitzero"`
+}
+
+// TokenSecretReference names a Secret in the operator's namespace, and the key that holds a token.
+type TokenSecretReference struct {
+	// name of the Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+	// key of the Secret that holds the token, of 16 characters or more. When omitted it is "token".
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Key string `json:"key,omitempty"`
 }
 
 // Learn says what is learned from the objects of clusters.
@@ -189,7 +221,7 @@ type KubeconfigSecretReference struct {
 
 // ManagementClusterStatus is what Skott observes of the cluster.
 type ManagementClusterStatus struct {
-	// conditions: Ready, Reachable, ClustersLabelled, Guarded, Learning, WebhookActs.
+	// conditions: Ready, Reachable, ClustersLabelled, Guarded, Learning, WebhookActs, DenialsCollected.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

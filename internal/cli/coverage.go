@@ -11,6 +11,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 )
 
 // coverage is the command that lists what cannot be seen.
@@ -28,7 +32,7 @@ func newCoverage(streams Streams) *cobra.Command {
 		Use:   "coverage [-f DIR|FILE|-]",
 		Short: "List what Skott cannot see",
 		Long: `List what Skott cannot see: what objects of the kinds that it reads do not show, kinds that
-move data in the clusters and are in no table, and, with -f, objects of kinds in no table
+move data in the clusters and are in no table, clusters whose denials are not recorded, and, with -f, objects of kinds in no table
 that look as if they moved data. What the last kind of finding says is a guess from the
 names of fields, and is refused nowhere: a MovementKind on the hub changes that.
 
@@ -72,6 +76,8 @@ type gaps struct {
 	Hidden []hiddenGap `json:"hidden"`
 	// Ungoverned are kinds in clusters that are in no table.
 	Ungoverned []ungoverned `json:"ungoverned"`
+	// Denials are clusters of which is not recorded what they deny.
+	Denials []unrecorded `json:"denials"`
 	// Movers are objects of kinds in no table.
 	Movers []mover   `json:"movers"`
 	Errors []problem `json:"errors,omitempty"`
@@ -88,6 +94,12 @@ type hiddenGap struct {
 type ungoverned struct {
 	Cluster string `json:"cluster"`
 	Kind    string `json:"kind"`
+}
+
+// unrecorded is a ManagementCluster whose audit events do not arrive, or not all.
+type unrecorded struct {
+	Cluster string `json:"cluster"`
+	Reason  string `json:"reason"`
 }
 
 func (c *coverage) run(ctx context.Context, streams Streams) error {
@@ -112,6 +124,7 @@ func (c *coverage) run(ctx context.Context, streams Streams) error {
 	if g.Ungoverned, err = c.ungoverned(w); err != nil {
 		return err
 	}
+	g.Denials = c.unrecorded(w)
 	book := w.book()
 	broken := func(p problem) { g.Errors = append(g.Errors, p) }
 	in.read(func(s *source, d *document) {
@@ -149,6 +162,26 @@ func (c *coverage) ungoverned(w *world) ([]ungoverned, error) {
 	return out, nil
 }
 
+// unrecorded are the clusters whose denials nobody hears of. A snapshot without statuses
+// says no more than whether there is a source.
+func (c *coverage) unrecorded(w *world) []unrecorded {
+	out := []unrecorded{}
+	for i := range w.clusters {
+		m := &w.clusters[i]
+		if c.target.asCluster != "" && m.Name != c.target.asCluster {
+			continue
+		}
+		said := meta.FindStatusCondition(m.Status.Conditions, skottv1.ConditionDenialsCollected)
+		switch {
+		case m.Spec.Audit == nil:
+			out = append(out, unrecorded{m.Name, skottv1.ReasonNoAuditSource + ": spec.audit is not set"})
+		case said != nil && said.Status != metav1.ConditionTrue:
+			out = append(out, unrecorded{m.Name, said.Reason + ": " + said.Message})
+		}
+	}
+	return out
+}
+
 func (c *coverage) print(g *gaps, w io.Writer) error {
 	if c.output != "table" {
 		return printAs(c.output, w, g)
@@ -156,20 +189,24 @@ func (c *coverage) print(g *gaps, w io.Writer) error {
 	if _, err := fmt.Fprintf(w, "%s of objects are read. What stands in the others is not, nor is:\n", plural(g.Kinds, "kind", "kinds")); err != nil {
 		return err
 	}
-	var hidden, kinds, movers grid
+	var hidden, kinds, denials, movers grid
 	for _, h := range g.Hidden {
 		hidden.rows = append(hidden.rows, []string{groupKind(h.Group, h.Kind), h.Hidden})
 	}
 	for _, u := range g.Ungoverned {
 		kinds.rows = append(kinds.rows, []string{u.Cluster, u.Kind})
 	}
+	for _, u := range g.Denials {
+		denials.rows = append(denials.rows, []string{u.Cluster, u.Reason})
+	}
 	for i := range g.Movers {
 		m := &g.Movers[i]
 		movers.row(fmt.Sprintf("%s:%d", m.File, m.Line), groupKind(m.Group, m.Kind), (&finding{Namespace: m.Namespace, Name: m.Name}).fullName(), m.Field, m.Owner)
 	}
 	hidden.header, kinds.header = []string{"KIND", "HIDDEN"}, []string{"CLUSTER", "KIND IN NO TABLE"}
+	denials.header = []string{"CLUSTER", "DENIALS NOT RECORDED"}
 	movers.header = []string{"FILE:LINE", "KIND IN NO TABLE", "NAMESPACE/NAME", "FIELD", "OWNER"}
-	for _, t := range []*grid{&hidden, &kinds, &movers} {
+	for _, t := range []*grid{&hidden, &kinds, &denials, &movers} {
 		if len(t.rows) == 0 {
 			continue
 		}

@@ -50,6 +50,13 @@ type Options struct {
 	// GuardImage is the image of the guard webhook that is deployed into guarded clusters; ""
 	// if it was given none.
 	GuardImage string
+	// AuditAddress to take audit events on; "" or "0" for none. AuditCertificates is the folder
+	// of its tls.crt and tls.key.
+	AuditAddress, AuditCertificates string
+	// DecisionLog is the file of the decision record, "" for none, and DecisionLogSize the
+	// bytes at which another is begun.
+	DecisionLog     string
+	DecisionLogSize int64
 	// Selector chooses the ManagementClusters of this instance; empty for all.
 	Selector string
 }
@@ -79,6 +86,8 @@ type hub struct {
 	// keys are the fingerprints' key, once it is needed; keyRetry belongs to the publisher.
 	keys     atomic.Pointer[fingerprints]
 	keyRetry time.Time
+	// denials is who takes audit events.
+	denials *denials
 	// published is the policy that the fleet works by.
 	published holder
 }
@@ -102,7 +111,7 @@ func Setup(mgr manager.Manager, options Options, recorder *metrics.Recorder) err
 		return err
 	}
 	for _, setup := range []func(manager.Manager, *hub) error{
-		setupPublisher, setupManagementCluster, setupEnvironment, setupDataLocation, setupDataBoundary, setupMovementKind, setupLearner, setupArgoCD,
+		setupDenials, setupPublisher, setupManagementCluster, setupEnvironment, setupDataLocation, setupDataBoundary, setupMovementKind, setupLearner, setupArgoCD,
 	} {
 		if err := setup(mgr, h); err != nil {
 			return err

@@ -93,6 +93,7 @@ func (r *managementClusters) Reconcile(ctx context.Context, req ctrl.Request) (c
 		err = r.record(ctx, mc, m)
 	}
 	status.ManagementCluster(mc, connection, member, r.current)
+	status.DenialsCollected(mc, member, r.denials.view())
 	if member != nil {
 		mc.Status.Ungoverned = status.UngovernedKinds(member, r.governs)
 		if r.rolls[mc.Name] == nil {
@@ -110,6 +111,9 @@ func (r *managementClusters) again(mc *skottv1.ManagementCluster) time.Duration 
 	ref := secretOf(mc)
 	watched := ref == nil || ref.Namespace == r.options.Namespace
 	if watched && meta.IsStatusConditionTrue(mc.Status.Conditions, skottv1.ConditionReachable) {
+		if mc.Spec.Audit != nil {
+			return auditLook // silence wakes nobody
+		}
 		return 0
 	}
 	return retryInterval

@@ -24,6 +24,7 @@ type Recorder struct {
 	phases    *prometheus.GaugeVec
 	gaps      *prometheus.GaugeVec
 	webhooks  *prometheus.GaugeVec
+	denials   *prometheus.CounterVec
 	age       *ages
 	book      *ages
 
@@ -62,6 +63,9 @@ func New(r prometheus.Registerer) *Recorder {
 		age: newAges("skott_policy_age_seconds", "Seconds since the guard of a cluster was last proved, by cluster."),
 		book: newAges("skott_address_book_age_seconds",
 			"Seconds since the address book last held all that a cluster uses, 0 while it does; since it was first looked for if it never did."),
+		denials: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "skott_denials_total", Help: "Requests that guarded API servers refused, as their audit events say, by cluster, boundary and code."},
+			[]string{"cluster", "boundary", "code"}),
 		violations: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "skott_violations", Help: "Objects that are there and cross a boundary, by the Environment that they are in; draft is true for those that only its draft finds."},
 			[]string{"boundary", "environment", "cluster", "draft"}),
@@ -69,7 +73,7 @@ func New(r prometheus.Registerer) *Recorder {
 			Name: "skott_scan_objects", Help: "Objects that the last round of the scan judged, by cluster."}, []string{"cluster"}),
 		scanAge: newAges("skott_scan_age_seconds", "Seconds since the last complete round of the scan, by cluster."),
 	}
-	r.MustRegister(m.decisions, m.duration, m.errors, m.addresses, m.clusters, m.restored, m.admitted, m.phases, m.gaps, m.webhooks, m.age, m.book,
+	r.MustRegister(m.decisions, m.duration, m.errors, m.addresses, m.clusters, m.restored, m.admitted, m.phases, m.gaps, m.webhooks, m.denials, m.age, m.book,
 		m.violations, m.scanned, m.scanAge)
 	for _, fatal := range []string{"true", "false"} {
 		m.errors.WithLabelValues(fatal) // so that the first error is an increase
@@ -93,6 +97,11 @@ func (m *Recorder) Restored(kind string) { m.restored.WithLabelValues(kind).Inc(
 
 // CanaryAdmitted counts a canary that was let through.
 func (m *Recorder) CanaryAdmitted(family string) { m.admitted.WithLabelValues(family).Inc() }
+
+// Denial counts a request that a cluster refused.
+func (m *Recorder) Denial(cluster, boundary, code string) {
+	m.denials.WithLabelValues(cluster, boundary, code).Inc()
+}
 
 // AddressCount is how many addresses of a kind the book has from an origin.
 type AddressCount struct {

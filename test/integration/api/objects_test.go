@@ -71,6 +71,7 @@ status:
   contested: 1
   breakdown: [{environment: staging, datacenter: sto2, cluster: mc, kind: Pod, count: 2, since: "2026-01-02T03:04:05Z"}]
   draft: {violations: 3, newlyRefused: 1}
+  denials: {count: 6, lastTime: "2026-01-02T03:04:05Z"}
   revision: abc`},
 		"MovementKind": {
 			kindWith(`{path: spec.handle, form: Join, type: Volume, direction: From, with: {before: spec.driver}, const: csi, end: Source, createOnly: true, learn: true}`),
@@ -114,7 +115,8 @@ status:
 func clusterWith(connection, webhook string) string {
 	return `
 spec: {environmentRef: {name: production}, datacenter: sto2, role: Management, connection: ` + connection + `,
-  learn: {disabled: true, secrets: true}, scan: {reports: None}, webhook: ` + webhook + `}
+  learn: {disabled: true, secrets: true}, scan: {reports: None}, webhook: ` + webhook + `,
+  audit: {tokenSecretRef: {name: mc-audit, key: token}}}
 status:
   ungoverned: [{kind: Mover.movers.example, resource: movers, fields: [spec.bucket], clusters: [mc], clusterCount: 1}]
   ` + conditions + `

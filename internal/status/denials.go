@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+import (
+	"fmt"
+	"time"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+)
+
+// AuditView is what is known of the audit events of clusters.
+type AuditView struct {
+	// Listening: the operator takes audit events.
+	Listening bool
+	// Received is when events of a cluster came last, by its Key.
+	Received map[string]time.Time
+	Now      time.Time
+	// Patience is how long a cluster may be silent. The live proof is denied more often.
+	Patience time.Duration
+}
+
+// lastStep keeps a condition from changing with every event.
+const lastStep = 10 * time.Minute
+
+// DenialsCollected says on mc whether what its clusters deny is recorded. m is nil when the
+// cluster was not reached yet.
+func DenialsCollected(mc *skottv1.ManagementCluster, m *Member, view AuditView) {
+	Set(mc, skottv1.ConditionDenialsCollected, denialsCollected(mc, m, view))
+}
+
+func denialsCollected(mc *skottv1.ManagementCluster, m *Member, view AuditView) Verdict {
+	switch {
+	case mc.Spec.Audit == nil:
+		return No(skottv1.ReasonNoAuditSource, "spec.audit is not set: what its API servers deny is not recorded")
+	case !view.Listening:
+		return No(skottv1.ReasonNoAuditSource, "the operator takes no audit events: it was started without --audit-bind-address")
+	}
+	clusters := []Cluster{{ManagementCluster: mc.Name}}
+	if m != nil {
+		clusters = append([]Cluster{m.Self}, m.Clusters...)
+	}
+	var silent []string
+	var last time.Time
+	asked := 0
+	for _, c := range clusters {
+		if c.GuardedAs != "" || c.Guard.Phase == NotGuardable {
+			continue
+		}
+		asked++
+		received := view.Received[c.Key()]
+		if received.IsZero() || view.Now.Sub(received) > view.Patience {
+			silent = append(silent, c.Key())
+		}
+		if received.After(last) {
+			last = received
+		}
+	}
+	if len(silent) > 0 {
+		return No(skottv1.ReasonNothingReceived, fmt.Sprintf("no audit events lately of %d of %d clusters: %s", len(silent), asked, Names(silent)))
+	}
+	return Yes(skottv1.ReasonReceiving, fmt.Sprintf("audit events of %d clusters arrive, last after %s", asked, last.UTC().Truncate(lastStep).Format(time.RFC3339)))
+}
