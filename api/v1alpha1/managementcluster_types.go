@@ -52,7 +52,8 @@ const (
 	ReasonLearningGaps           = "LearningGaps"           // the message names the kinds that cannot be read
 	ReasonLearningDisabled       = "LearningDisabled"       // spec.learn.disabled, or there is no Environment to learn for
 	ReasonReceiving              = "Receiving"              // audit events arrive from every guarded cluster
-	ReasonNoAuditSource          = "NoAuditSource"          // spec.audit is not set, or the operator does not listen
+	ReasonNoAuditSource          = "NoAuditSource"          // spec.audit is not set
+	ReasonNotListening           = "NotListening"           // the operator takes no audit events; the message says why
 	ReasonNothingReceived        = "NothingReceived"        // nothing arrived lately; the message names the clusters
 	ReasonWaitingForConnection   = "WaitingForConnection"   // the first connection is under way
 	ReasonConnectionNotSupported = "ConnectionNotSupported" // the Secret asks for a way to connect that Skott refuses
@@ -141,7 +142,8 @@ type TokenSecretReference struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
-	// key of the Secret that holds the token, of 16 characters or more. When omitted it is "token".
+	// key of the Secret that holds the token, of 16 characters or more; each line is one, so that
+	// the old one can stand beside the new one for a while. When omitted it is "token".
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

@@ -4,30 +4,35 @@ package audit
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	stdlog "log"
-	"net"
 	"net/http"
-	"path/filepath"
+	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
-	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	"golang.org/x/time/rate"
 )
 
 const (
 	// Path before the cluster that events are of: MANAGEMENTCLUSTER, or MANAGEMENTCLUSTER/NAMESPACE/NAME.
 	Path = "/audit/"
-	// maxBody bounds one text of events: an API server sends 400 of some kilobytes at a time.
-	maxBody = 16 << 20
-	// atOnce bounds how many texts are in memory at a time. More are asked to come back.
+	// maxBody bounds one text of events: an API server sends 400 of one or two kilobytes at a time.
+	maxBody = 8 << 20
+	// maxEvents bounds how many events one text holds.
+	maxEvents = 10_000
+	// atOnce bounds how many texts are in memory at a time, and of one ManagementCluster there is
+	// one only, so that none that sends slowly stands in the way of the others.
 	atOnce = 4
-
-	headerTime, requestTime, idleTime = 5 * time.Second, 30 * time.Second, 5 * time.Minute
+	// Denials of one ManagementCluster that are taken in a second, canaries among them, and at a
+	// time. So who has its token cannot flush the record with what never was.
+	denialRate, denialBurst = 200, maxEvents
+	// turnTime is how long a sender waits for its turn, and bodyTime how long it may take then.
+	headerTime, turnTime, bodyTime, idleTime = 5 * time.Second, 10 * time.Second, 10 * time.Second, 5 * time.Minute
+	requestTime                              = headerTime + turnTime + bodyTime
 )
 
 // Source is the cluster that somebody sends events of.
@@ -52,65 +57,139 @@ type Receiver struct {
 	Authorize func(ctx context.Context, s Source, token string) int
 	// Keep takes what was read. An error means that nothing of it was kept.
 	Keep func(s Source, d Decoded) error
-	Log  logr.Logger
+	// Answered hears of every answer, by its status.
+	Answered func(status int)
+	Log      logr.Logger
 
 	slots chan struct{}
+	turn  time.Duration
+
+	mu      sync.Mutex
+	senders map[string]*sender
+}
+
+// sender is what bounds a ManagementCluster.
+type sender struct {
+	slot chan struct{}
+	rate *rate.Limiter
 }
 
 // NewReceiver returns a Receiver.
 func NewReceiver(authorize func(context.Context, Source, string) int, keep func(Source, Decoded) error, log logr.Logger) *Receiver {
-	return &Receiver{Authorize: authorize, Keep: keep, Log: log, slots: make(chan struct{}, atOnce)}
+	return &Receiver{
+		Authorize: authorize, Keep: keep, Answered: func(int) {}, Log: log,
+		slots: make(chan struct{}, atOnce), turn: turnTime, senders: map[string]*sender{},
+	}
 }
 
 // ServeHTTP implements http.Handler.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
-	if request.Method != http.MethodPost {
-		http.Error(w, "audit events are sent by POST", http.StatusMethodNotAllowed)
+	status, err := r.answer(w, request)
+	r.Answered(status)
+	if err == nil {
 		return
+	}
+	if status == http.StatusUnauthorized || status == http.StatusRequestTimeout {
+		w.Header().Set("Connection", "close") // who has no token holds none open, nor who is slow
+	}
+	if status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "1")
+	}
+	http.Error(w, err.Error(), status)
+}
+
+func (r *Receiver) answer(w http.ResponseWriter, request *http.Request) (int, error) {
+	if request.Method != http.MethodPost {
+		return http.StatusMethodNotAllowed, errors.New("audit events are sent by POST")
 	}
 	source, ok := sourceOf(request.URL.Path)
 	if !ok {
-		http.Error(w, "the path is "+Path+"MANAGEMENTCLUSTER[/NAMESPACE/NAME]", http.StatusNotFound)
-		return
+		return http.StatusNotFound, errors.New("the path is " + Path + "MANAGEMENTCLUSTER[/NAMESPACE/NAME]")
 	}
 	scheme, token, _ := strings.Cut(request.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		token = ""
 	}
 	if status := r.Authorize(request.Context(), source, token); status != http.StatusOK {
-		http.Error(w, http.StatusText(status), status)
-		return
+		return status, errors.New(http.StatusText(status))
 	}
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	default:
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "as much as can be is being read", http.StatusTooManyRequests)
-		return
+	from := r.sender(source.ManagementCluster)
+	done, ok := r.wait(request.Context(), from.slot, r.slots)
+	if !ok {
+		return http.StatusTooManyRequests, errors.New("as much as can be is being read")
 	}
-	if status, err := r.take(source, http.MaxBytesReader(w, request.Body, maxBody)); err != nil {
+	defer done()
+	// Where there is no deadline of its own, that of the whole request is left.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+	status, err := r.take(source, from.rate, http.MaxBytesReader(w, request.Body, maxBody))
+	if err != nil {
 		r.Log.Error(err, "Cannot take audit events", "cluster", source.String())
-		http.Error(w, err.Error(), status)
 	}
+	return status, err
+}
+
+// sender is what bounds a ManagementCluster. Only those with a token get here, so there are
+// not more than ManagementClusters were.
+func (r *Receiver) sender(name string) *sender {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, found := r.senders[name]
+	if !found {
+		s = &sender{slot: make(chan struct{}, 1), rate: rate.NewLimiter(denialRate, denialBurst)}
+		r.senders[name] = s
+	}
+	return s
+}
+
+// wait takes a place in every line, for as long as one may wait. done leaves them again.
+func (r *Receiver) wait(ctx context.Context, lines ...chan struct{}) (done func(), ok bool) {
+	timer := time.NewTimer(r.turn)
+	defer timer.Stop()
+	var taken []chan struct{}
+	done = func() {
+		for _, line := range taken {
+			<-line
+		}
+	}
+	for _, line := range lines {
+		select {
+		case line <- struct{}{}:
+			taken = append(taken, line)
+			continue
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		done()
+		return nil, false
+	}
+	return done, true
 }
 
 // take reads and keeps one text of events. What was read of a broken one is not kept: it is
 // sent again as a whole.
-func (r *Receiver) take(source Source, body io.Reader) (int, error) {
+func (r *Receiver) take(source Source, limit *rate.Limiter, body io.Reader) (int, error) {
 	text, err := io.ReadAll(body)
 	var large *http.MaxBytesError
-	if errors.As(err, &large) {
+	switch {
+	case errors.As(err, &large):
 		return http.StatusRequestEntityTooLarge, err
-	} else if err != nil {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return http.StatusRequestTimeout, err
+	case err != nil:
 		return http.StatusBadRequest, err
 	}
 	decoded, err := Decode(text)
 	if err != nil {
 		return http.StatusBadRequest, err
 	}
+	if n := decoded.Events + decoded.Skipped; n > maxEvents {
+		return http.StatusRequestEntityTooLarge, fmt.Errorf("cannot take %d events at a time, %d at most", n, maxEvents)
+	}
 	if decoded.Skipped > 0 {
 		r.Log.Info("Passed by what is no audit event", "cluster", source.String(), "count", decoded.Skipped)
+	}
+	if !limit.AllowN(time.Now(), len(decoded.Denials)) {
+		return http.StatusTooManyRequests, fmt.Errorf("cannot take more than %d denials a second", denialRate)
 	}
 	if err := r.Keep(source, decoded); err != nil {
 		return http.StatusServiceUnavailable, err
@@ -134,35 +213,4 @@ func sourceOf(path string) (Source, bool) {
 		return Source{parts[0], parts[1], parts[2]}, true
 	}
 	return Source{}, false
-}
-
-// Listen serves a handler over HTTPS until the context ends, with tls.crt and tls.key of a
-// folder, which are read again when they change.
-func Listen(ctx context.Context, address, certificates string, handler http.Handler, log logr.Logger) error {
-	watcher, err := certwatcher.New(filepath.Join(certificates, "tls.crt"), filepath.Join(certificates, "tls.key"))
-	if err != nil {
-		return fmt.Errorf("cannot read the certificate of the audit receiver: %w", err)
-	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("cannot listen for audit events: %w", err)
-	}
-	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTime, ReadTimeout: requestTime, WriteTimeout: requestTime + headerTime, IdleTimeout: idleTime,
-		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: watcher.GetCertificate},
-		ErrorLog:  stdlog.New(io.Discard, "", 0), // handshakes that fail are the other side's to tell
-	}
-	go func() {
-		if err := watcher.Start(ctx); err != nil {
-			log.Error(err, "Cannot watch the certificate of the audit receiver")
-		}
-	}()
-	go func() {
-		<-ctx.Done()
-		_ = server.Close() // who is cut off sends again
-	}()
-	if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("cannot serve audit events: %w", err)
-	}
-	return nil
 }

@@ -7,10 +7,9 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 )
@@ -34,6 +33,7 @@ func TestReceiver(t *testing.T) {
 		"Half":      {"POST", "/audit/mc/ns", "Bearer right", event, nil, 404, 0},
 		"Long":      {"POST", "/audit/mc/ns/name/more", "Bearer right", event, nil, 404, 0},
 		"Truncated": {"POST", "/audit/mc", "Bearer right", event + event[:50], nil, 400, 0},
+		"Many":      {"POST", "/audit/mc", "Bearer right", strings.Repeat(`{"kind":"Event","apiVersion":"audit.k8s.io/v1"}`, maxEvents+1), nil, 413, 0},
 		"Huge":      {"POST", "/audit/mc", "Bearer right", strings.Repeat(" ", maxBody+1), nil, 413, 0},
 		"NotKept":   {"POST", "/audit/mc", "Bearer right", event, broken, 503, 0},
 	} {
@@ -61,50 +61,51 @@ func TestReceiver(t *testing.T) {
 	}
 }
 
-// Who comes while as much as can be is being read is asked to come back.
+// Who comes while as much as can be is being read waits for a while, and is asked to come back.
 func TestReceiverFull(t *testing.T) {
 	r := NewReceiver(func(context.Context, Source, string) int { return http.StatusOK }, func(Source, Decoded) error { return nil }, logr.Discard())
-	for range atOnce {
-		r.slots <- struct{}{}
-	}
-	for _, want := range []int{http.StatusTooManyRequests, http.StatusOK} {
-		answer := httptest.NewRecorder()
-		r.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/audit/mc", strings.NewReader("")))
-		if answer.Code != want {
-			t.Errorf("status %d, want %d", answer.Code, want)
+	r.turn = time.Millisecond
+	for name, line := range map[string]chan struct{}{"all": r.slots, "own": r.sender("mc").slot} {
+		for range cap(line) {
+			line <- struct{}{}
 		}
-		<-r.slots
+		if got := post(r, "/audit/mc", ""); got != http.StatusTooManyRequests {
+			t.Errorf("%s: status %d, want %d", name, got, http.StatusTooManyRequests)
+		}
+		if got := post(r, "/audit/other", ""); name == "own" && got != http.StatusOK {
+			t.Errorf("another ManagementCluster: status %d", got)
+		}
+		<-line
+		if got := post(r, "/audit/mc", ""); got != http.StatusOK {
+			t.Errorf("%s: status %d when there is a place again", name, got)
+		}
+		for range cap(line) - 1 {
+			<-line
+		}
 	}
 }
 
-// There are two files at most, lines are whole, and a restart goes on where it was.
-func TestRecord(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "decisions.jsonl")
-	for range 2 {
-		r, err := OpenRecord(path, 1000)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 10 {
-			if err := r.Append([]Denial{want(nil)}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := r.Close(); err != nil {
-			t.Fatal(err)
-		}
+// post is the status that a text is answered with.
+func post(r *Receiver, path, body string) int {
+	answer := httptest.NewRecorder()
+	r.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, path, strings.NewReader(body)))
+	return answer.Code
+}
+
+// Who has a token can send many denials, but not so many that they wash away all others, and
+// takes nothing from another ManagementCluster.
+func TestReceiverRate(t *testing.T) {
+	kept := 0
+	r := NewReceiver(func(context.Context, Source, string) int { return http.StatusOK }, func(_ Source, d Decoded) error { kept += len(d.Denials); return nil }, logr.Discard())
+	many := strings.Repeat(denied(byPolicy+crossingText, nil), maxEvents/10)
+	got := 0
+	for range 20 {
+		got = post(r, "/audit/mc/ns/name", many)
 	}
-	files, err := filepath.Glob(path + "*")
-	if err != nil || len(files) != 2 {
-		t.Fatalf("files %q: %v", files, err)
+	if got != http.StatusTooManyRequests || kept < denialBurst || kept > 2*denialBurst {
+		t.Errorf("status %d, %d kept", got, kept)
 	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(text) == 0 || len(text) > 1000 || text[len(text)-1] != '\n' {
-			t.Errorf("%s has %d bytes", file, len(text))
-		}
+	if got := post(r, "/audit/other", many); got != http.StatusOK {
+		t.Errorf("another ManagementCluster: status %d", got)
 	}
 }

@@ -51,7 +51,7 @@ func (s *Sender) Send(ctx context.Context, lines [][]byte) error {
 }
 
 // Select returns the events among some lines that are denials by Skott, one in a line,
-// without the objects that a log of a higher level than Metadata holds.
+// without annotations and the objects that a log of a higher level than Metadata holds.
 func Select(lines [][]byte) []byte {
 	var out bytes.Buffer
 	for _, line := range lines {
@@ -65,8 +65,9 @@ func Select(lines [][]byte) []byte {
 		if err := json.Unmarshal(line, &event); err != nil {
 			continue // a list, which no log holds
 		}
-		delete(event, "requestObject")
-		delete(event, "responseObject")
+		for _, large := range []string{"requestObject", "responseObject", "annotations"} {
+			delete(event, large) // nothing of a denial is read there
+		}
 		content, err := json.Marshal(event)
 		if err != nil {
 			continue // it was decoded from JSON, so it is some

@@ -3,21 +3,25 @@
 package controller
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -30,8 +34,8 @@ import (
 const (
 	// defaultTokenKey is where a token is in its Secret unless spec.audit says otherwise.
 	defaultTokenKey = "token"
-	// minToken is the shortest token that is taken for one.
-	minToken = 16
+	// minToken is the shortest token that is taken for one, and maxTokens how many of a Secret are.
+	minToken, maxTokens = 16, 8
 	// tokenLife is how long what a Secret said is believed. Failures are remembered as long, so
 	// that nobody can make the operator read Secrets by guessing.
 	tokenLife = 5 * time.Second
@@ -40,6 +44,8 @@ const (
 	// auditPatience is how long a cluster may send nothing before it counts as silent, and
 	// auditLook between two looks at that.
 	auditPatience, auditLook = 15 * time.Minute, 5 * time.Minute
+	// auditRetry is between two tries to take audit events.
+	auditRetry = 10 * time.Second
 	// otherBoundary is counted in metrics for a boundary that the hub does not know, so that
 	// no cluster can make up label values.
 	otherBoundary = "other"
@@ -48,61 +54,79 @@ const (
 // denials receives what API servers denied: it writes the decision record, and counts.
 type denials struct {
 	*hub
-	record *audit.Record // nil for none
 
 	mu sync.Mutex
-	// received is when events of a cluster came last, by its key.
-	received map[string]time.Time
+	// fault is why no events are taken, "" while they are.
+	fault string
+	// received is when events of a cluster came last.
+	received map[audit.Source]time.Time
 	// pending are denials that no status holds yet, by boundary.
 	pending map[string]skottv1.DenialsStatus
-	tokens  map[string]token
+	tokens  map[string]tokens
 }
 
-// token is what a Secret was found to hold.
-type token struct {
-	ref    skottv1.TokenSecretReference
-	digest [sha256.Size]byte
-	status int // http.StatusOK if digest is one
-	until  time.Time
+// tokens are what a Secret was found to hold.
+type tokens struct {
+	ref     skottv1.TokenSecretReference
+	digests [][sha256.Size]byte
+	status  int // http.StatusOK if there are digests
+	until   time.Time
 }
 
 func setupDenials(mgr manager.Manager, h *hub) error {
-	h.denials = &denials{hub: h, received: map[string]time.Time{}, pending: map[string]skottv1.DenialsStatus{}, tokens: map[string]token{}}
+	h.denials = &denials{hub: h, received: map[audit.Source]time.Time{}, pending: map[string]skottv1.DenialsStatus{}, tokens: map[string]tokens{}}
 	if !h.options.listens() {
+		h.denials.fault = "the operator was started without --audit-bind-address"
 		return nil
 	}
-	if path := h.options.DecisionLog; path != "" {
-		var err error
-		if h.denials.record, err = audit.OpenRecord(path, h.options.DecisionLogSize); err != nil {
-			return err
-		}
-	}
+	h.denials.fault = "the operator has just been started"
 	return mgr.Add(h.denials)
 }
 
-// listens reports whether the operator takes audit events.
+// listens reports whether the operator is to take audit events.
 func (o Options) listens() bool { return o.AuditAddress != "" && o.AuditAddress != "0" }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: only the leader knows the
 // clusters and writes statuses. Nobody else listens, so that what is sent is sent again.
 func (d *denials) NeedLeaderElection() bool { return true }
 
-// Start implements manager.Runnable.
+// Start implements manager.Runnable. What keeps the operator from taking events, such as a
+// certificate that is not there yet, must not keep it from guarding: it is tried again.
 func (d *denials) Start(ctx context.Context) error {
 	log := ctrl.Log.WithName("audit")
-	go func() {
-		ticker := time.NewTicker(denialsInterval)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-				d.flush(ctx)
-			}
+	go wait.UntilWithContext(ctx, d.flush, denialsInterval)
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		if err := d.serve(ctx, log); err != nil {
+			log.Error(err, "Taking no audit events")
+			d.became(err.Error())
 		}
-	}()
-	return audit.Listen(ctx, d.options.AuditAddress, d.options.AuditCertificates, audit.NewReceiver(d.authorize, d.keep, log), log)
+	}, auditRetry)
+	return nil
+}
+
+// serve takes events until the context ends, or until it cannot.
+func (d *denials) serve(ctx context.Context, log logr.Logger) (err error) {
+	record, err := audit.OpenRecord(d.options.DecisionLog, d.options.DecisionLogSize)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, record.Close()) }()
+	receiver := audit.NewReceiver(d.authorize, func(s audit.Source, decoded audit.Decoded) error { return d.keep(record, s, decoded) }, log)
+	receiver.Answered = d.recorder.AuditRequest
+	server := &audit.Server{
+		Address: d.options.AuditAddress, Certificates: d.options.AuditCertificates, Handler: receiver, Log: log,
+		Listening: func() { d.became("") },
+	}
+	return server.Run(ctx)
+}
+
+func (d *denials) became(fault string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fault != fault {
+		d.fault = fault
+		d.bell.ring()
+	}
 }
 
 // authorize answers whether the bearer of a token may speak for a cluster. To those who may
@@ -118,12 +142,15 @@ func (d *denials) authorize(ctx context.Context, s audit.Source, bearer string) 
 	if mc.Spec.Audit == nil || bearer == "" {
 		return http.StatusUnauthorized
 	}
-	t := d.token(ctx, mc.Name, mc.Spec.Audit.TokenSecretRef)
+	t := d.tokensOf(ctx, mc.Name, mc.Spec.Audit.TokenSecretRef)
 	if t.status != http.StatusOK {
 		return t.status
 	}
-	given := sha256.Sum256([]byte(bearer))
-	if subtle.ConstantTimeCompare(given[:], t.digest[:]) != 1 {
+	given, right := sha256.Sum256([]byte(bearer)), 0
+	for i := range t.digests {
+		right |= subtle.ConstantTimeCompare(given[:], t.digests[i][:])
+	}
+	if right != 1 {
 		return http.StatusUnauthorized
 	}
 	return d.exists(s)
@@ -131,17 +158,12 @@ func (d *denials) authorize(ctx context.Context, s audit.Source, bearer string) 
 
 // exists answers whether a source is a cluster of the fleet.
 func (d *denials) exists(s audit.Source) int {
-	d.mu.Lock()
-	_, heard := d.received[s.String()]
-	d.mu.Unlock()
-	if heard || s.Name == "" {
+	if s.Name == "" {
 		return http.StatusOK
 	}
 	m, engaged := d.members()[s.ManagementCluster]
-	for _, c := range m.Clusters {
-		if c.Namespace == s.Namespace && c.Name == s.Name {
-			return http.StatusOK
-		}
+	if engaged && has(&m, s) {
+		return http.StatusOK
 	}
 	if !engaged || !m.ClustersListed {
 		return http.StatusServiceUnavailable // it may be one
@@ -149,8 +171,12 @@ func (d *denials) exists(s audit.Source) int {
 	return http.StatusNotFound
 }
 
-// token is what the Secret of a ManagementCluster holds, or held a moment ago.
-func (d *denials) token(ctx context.Context, name string, ref skottv1.TokenSecretReference) token {
+func has(m *status.Member, s audit.Source) bool {
+	return s.Name == "" || slices.ContainsFunc(m.Clusters, func(c status.Cluster) bool { return c.Namespace == s.Namespace && c.Name == s.Name })
+}
+
+// tokensOf are what the Secret of a ManagementCluster holds, or held a moment ago.
+func (d *denials) tokensOf(ctx context.Context, name string, ref skottv1.TokenSecretReference) tokens {
 	d.mu.Lock()
 	t, found := d.tokens[name]
 	d.mu.Unlock()
@@ -158,17 +184,15 @@ func (d *denials) token(ctx context.Context, name string, ref skottv1.TokenSecre
 	if found && t.ref == ref && now.Before(t.until) {
 		return t
 	}
-	t = token{ref: ref, status: http.StatusOK, until: now.Add(tokenLife)}
+	t = tokens{ref: ref, status: http.StatusOK, until: now.Add(tokenLife)}
 	secret := &corev1.Secret{}
 	err := d.reader.Get(ctx, types.NamespacedName{Namespace: d.options.Namespace, Name: ref.Name}, secret)
-	value := strings.TrimSpace(string(secret.Data[cmp.Or(ref.Key, defaultTokenKey)]))
+	t.digests = digestsOf(secret.Data[cmp.Or(ref.Key, defaultTokenKey)])
 	switch {
-	case apierrors.IsNotFound(err) || err == nil && len(value) < minToken:
+	case apierrors.IsNotFound(err) || err == nil && len(t.digests) == 0:
 		t.status = http.StatusUnauthorized
 	case err != nil:
 		t.status = http.StatusServiceUnavailable
-	default:
-		t.digest = sha256.Sum256([]byte(value))
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -176,9 +200,21 @@ func (d *denials) token(ctx context.Context, name string, ref skottv1.TokenSecre
 	return t
 }
 
+// digestsOf are the tokens in a text, one in a line: the old one beside the new one while it
+// is being replaced.
+func digestsOf(text []byte) [][sha256.Size]byte {
+	var out [][sha256.Size]byte
+	for line := range bytes.Lines(text) {
+		if line = bytes.TrimSpace(line); len(line) >= minToken && len(out) < maxTokens {
+			out = append(out, sha256.Sum256(line))
+		}
+	}
+	return out
+}
+
 // keep writes denials into the record and counts them. Canaries show that a cluster is
 // heard, and are not counted.
-func (d *denials) keep(s audit.Source, decoded audit.Decoded) error {
+func (d *denials) keep(record *audit.Record, s audit.Source, decoded audit.Decoded) error {
 	boundaries := &skottv1.DataBoundaryList{}
 	if err := d.List(context.Background(), boundaries, client.UnsafeDisableDeepCopy); err != nil { // none is changed
 		return fmt.Errorf("cannot list %T: %w", boundaries, err)
@@ -194,27 +230,25 @@ func (d *denials) keep(s audit.Source, decoded audit.Decoded) error {
 			attempts = append(attempts, one)
 		}
 	}
-	if d.record != nil {
-		if err := d.record.Append(attempts); err != nil {
-			return err
-		}
+	fresh, err := record.Append(attempts)
+	if err != nil {
+		return err
 	}
 	now := d.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if now.Sub(d.received[s.String()]) > auditPatience {
+	if now.Sub(d.received[s]) > auditPatience {
 		d.bell.ring() // it was silent until now
 	}
-	d.received[s.String()] = now
-	for _, one := range attempts {
-		if !known[one.Boundary] {
-			d.recorder.Denial(s.String(), otherBoundary, string(one.Code))
-			continue
+	d.received[s] = now
+	for i := range fresh {
+		boundary := fresh[i].Boundary
+		if !known[boundary] {
+			boundary = otherBoundary
+		} else if boundary != "" {
+			d.pending[boundary] = skottv1.DenialsStatus{Count: d.pending[boundary].Count + 1, LastTime: metav1.NewTime(now)}
 		}
-		d.recorder.Denial(s.String(), one.Boundary, string(one.Code))
-		if one.Boundary != "" {
-			d.pending[one.Boundary] = skottv1.DenialsStatus{Count: d.pending[one.Boundary].Count + 1, LastTime: metav1.NewTime(now)}
-		}
+		d.recorder.Denial(s.String(), boundary, string(fresh[i].Code))
 	}
 	return nil
 }
@@ -222,6 +256,7 @@ func (d *denials) keep(s audit.Source, decoded audit.Decoded) error {
 // flush adds what is pending to the statuses of the boundaries. What cannot be written stays
 // pending, and what was counted before the operator started is kept.
 func (d *denials) flush(ctx context.Context) {
+	d.tellAges()
 	d.mu.Lock()
 	pending := maps.Clone(d.pending)
 	d.mu.Unlock()
@@ -252,11 +287,29 @@ func (d *denials) flush(ctx context.Context) {
 	}
 }
 
+// tellAges says when clusters were heard last, and forgets those that are gone.
+func (d *denials) tellAges() {
+	members := d.members()
+	heard := map[string]time.Time{}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for s, when := range d.received {
+		if m, engaged := members[s.ManagementCluster]; !engaged || m.ClustersListed && !has(&m, s) {
+			delete(d.received, s)
+			continue
+		}
+		heard[s.String()] = when
+	}
+	d.recorder.Heard(heard)
+}
+
 // view is what is known of the audit events of clusters.
 func (d *denials) view() status.AuditView {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return status.AuditView{
-		Listening: d.options.listens(), Received: maps.Clone(d.received), Now: d.now(), Patience: max(auditPatience, 5*d.options.CanaryInterval),
+	received := make(map[string]time.Time, len(d.received))
+	for s, when := range d.received {
+		received[s.String()] = when
 	}
+	return status.AuditView{Fault: d.fault, Received: received, Now: d.now(), Patience: max(auditPatience, 5*d.options.CanaryInterval)}
 }

@@ -25,8 +25,10 @@ type Recorder struct {
 	gaps      *prometheus.GaugeVec
 	webhooks  *prometheus.GaugeVec
 	denials   *prometheus.CounterVec
+	requests  *prometheus.CounterVec
 	age       *ages
 	book      *ages
+	heard     *ages
 
 	violations *prometheus.GaugeVec
 	scanned    *prometheus.GaugeVec
@@ -66,6 +68,9 @@ func New(r prometheus.Registerer) *Recorder {
 		denials: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "skott_denials_total", Help: "Requests that guarded API servers refused, as their audit events say, by cluster, boundary and code."},
 			[]string{"cluster", "boundary", "code"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "skott_audit_requests_total", Help: "Requests with audit events, by the status of HTTP that they were answered with."}, []string{"status"}),
+		heard: newAges("skott_audit_age_seconds", "Seconds since audit events of a cluster were last received, by cluster."),
 		violations: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "skott_violations", Help: "Objects that are there and cross a boundary, by the Environment that they are in; draft is true for those that only its draft finds."},
 			[]string{"boundary", "environment", "cluster", "draft"}),
@@ -73,7 +78,7 @@ func New(r prometheus.Registerer) *Recorder {
 			Name: "skott_scan_objects", Help: "Objects that the last round of the scan judged, by cluster."}, []string{"cluster"}),
 		scanAge: newAges("skott_scan_age_seconds", "Seconds since the last complete round of the scan, by cluster."),
 	}
-	r.MustRegister(m.decisions, m.duration, m.errors, m.addresses, m.clusters, m.restored, m.admitted, m.phases, m.gaps, m.webhooks, m.denials, m.age, m.book,
+	r.MustRegister(m.decisions, m.duration, m.errors, m.addresses, m.clusters, m.restored, m.admitted, m.phases, m.gaps, m.webhooks, m.denials, m.requests, m.age, m.book, m.heard,
 		m.violations, m.scanned, m.scanAge)
 	for _, fatal := range []string{"true", "false"} {
 		m.errors.WithLabelValues(fatal) // so that the first error is an increase
@@ -102,6 +107,14 @@ func (m *Recorder) CanaryAdmitted(family string) { m.admitted.WithLabelValues(fa
 func (m *Recorder) Denial(cluster, boundary, code string) {
 	m.denials.WithLabelValues(cluster, boundary, code).Inc()
 }
+
+// AuditRequest counts a request with audit events by the status that it was answered with.
+func (m *Recorder) AuditRequest(status int) {
+	m.requests.WithLabelValues(strconv.Itoa(status)).Inc()
+}
+
+// Heard replaces when audit events of clusters were received last.
+func (m *Recorder) Heard(last map[string]time.Time) { m.heard.set(last) }
 
 // AddressCount is how many addresses of a kind the book has from an origin.
 type AddressCount struct {

@@ -11,8 +11,8 @@ import (
 
 // AuditView is what is known of the audit events of clusters.
 type AuditView struct {
-	// Listening: the operator takes audit events.
-	Listening bool
+	// Fault is why the operator takes no audit events, "" if it does.
+	Fault string
 	// Received is when events of a cluster came last, by its Key.
 	Received map[string]time.Time
 	Now      time.Time
@@ -33,8 +33,8 @@ func denialsCollected(mc *skottv1.ManagementCluster, m *Member, view AuditView) 
 	switch {
 	case mc.Spec.Audit == nil:
 		return No(skottv1.ReasonNoAuditSource, "spec.audit is not set: what its API servers deny is not recorded")
-	case !view.Listening:
-		return No(skottv1.ReasonNoAuditSource, "the operator takes no audit events: it was started without --audit-bind-address")
+	case view.Fault != "":
+		return No(skottv1.ReasonNotListening, "the operator takes no audit events: "+view.Fault)
 	}
 	clusters := []Cluster{{ManagementCluster: mc.Name}}
 	if m != nil {
