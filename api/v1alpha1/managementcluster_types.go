@@ -29,8 +29,8 @@ const (
 	// ConditionLearning: everything that addresses are learned from, in the cluster and in
 	// every Cluster under it, is followed.
 	ConditionLearning = "Learning"
-	// ConditionDenialsCollected: audit events arrive from the cluster, and from every Cluster
-	// under it, so that what is denied there is recorded.
+	// ConditionDenialsCollected: audit events with denials, those of live proofs at least, arrive
+	// from the cluster and from every Cluster under it, so that what is denied there is recorded.
 	ConditionDenialsCollected = "DenialsCollected"
 
 	ReasonReachable              = "Reachable"              // the API server answered
@@ -51,7 +51,7 @@ const (
 	ReasonLearning               = "Learning"               // addresses are learned from all of them
 	ReasonLearningGaps           = "LearningGaps"           // the message names the kinds that cannot be read
 	ReasonLearningDisabled       = "LearningDisabled"       // spec.learn.disabled, or there is no Environment to learn for
-	ReasonReceiving              = "Receiving"              // audit events arrive from every guarded cluster
+	ReasonReceiving              = "Receiving"              // denials arrive from every guarded cluster
 	ReasonNoAuditSource          = "NoAuditSource"          // spec.audit is not set
 	ReasonNotListening           = "NotListening"           // the operator takes no audit events; the message says why
 	ReasonNothingReceived        = "NothingReceived"        // nothing arrived lately; the message names the clusters

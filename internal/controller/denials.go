@@ -58,7 +58,7 @@ type denials struct {
 	mu sync.Mutex
 	// fault is why no events are taken, "" while they are.
 	fault string
-	// received is when events of a cluster came last.
+	// received is when denials of a cluster, those of live proofs too, came last.
 	received map[audit.Source]time.Time
 	// pending are denials that no status holds yet, by boundary.
 	pending map[string]skottv1.DenialsStatus
@@ -237,10 +237,12 @@ func (d *denials) keep(record *audit.Record, s audit.Source, decoded audit.Decod
 	now := d.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if now.Sub(d.received[s]) > auditPatience {
-		d.bell.ring() // it was silent until now
+	if len(decoded.Denials) > 0 { // other events do not show that these would arrive
+		if now.Sub(d.received[s]) > auditPatience {
+			d.bell.ring() // it was silent until now
+		}
+		d.received[s] = now
 	}
-	d.received[s] = now
 	for i := range fresh {
 		boundary := fresh[i].Boundary
 		if !known[boundary] {

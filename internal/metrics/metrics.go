@@ -70,7 +70,7 @@ func New(r prometheus.Registerer) *Recorder {
 			[]string{"cluster", "boundary", "code"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "skott_audit_requests_total", Help: "Requests with audit events, by the status of HTTP that they were answered with."}, []string{"status"}),
-		heard: newAges("skott_audit_age_seconds", "Seconds since audit events of a cluster were last received, by cluster."),
+		heard: newAges("skott_audit_age_seconds", "Seconds since denials of a cluster, those of live proofs too, were last received, by cluster."),
 		violations: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "skott_violations", Help: "Objects that are there and cross a boundary, by the Environment that they are in; draft is true for those that only its draft finds."},
 			[]string{"boundary", "environment", "cluster", "draft"}),
@@ -113,7 +113,7 @@ func (m *Recorder) AuditRequest(status int) {
 	m.requests.WithLabelValues(strconv.Itoa(status)).Inc()
 }
 
-// Heard replaces when audit events of clusters were received last.
+// Heard replaces when denials of clusters were received last.
 func (m *Recorder) Heard(last map[string]time.Time) { m.heard.set(last) }
 
 // AddressCount is how many addresses of a kind the book has from an origin.

@@ -13,7 +13,7 @@ import (
 type AuditView struct {
 	// Fault is why the operator takes no audit events, "" if it does.
 	Fault string
-	// Received is when events of a cluster came last, by its Key.
+	// Received is when denials by a cluster, those of live proofs too, came last, by its Key.
 	Received map[string]time.Time
 	Now      time.Time
 	// Patience is how long a cluster may be silent. The live proof is denied more often.
@@ -57,7 +57,7 @@ func denialsCollected(mc *skottv1.ManagementCluster, m *Member, view AuditView) 
 		}
 	}
 	if len(silent) > 0 {
-		return No(skottv1.ReasonNothingReceived, fmt.Sprintf("no audit events lately of %d of %d clusters: %s", len(silent), asked, Names(silent)))
+		return No(skottv1.ReasonNothingReceived, fmt.Sprintf("no denials lately from %d of %d clusters, of live proofs neither: %s", len(silent), asked, Names(silent)))
 	}
-	return Yes(skottv1.ReasonReceiving, fmt.Sprintf("audit events of %d clusters arrive, last after %s", asked, last.UTC().Truncate(lastStep).Format(time.RFC3339)))
+	return Yes(skottv1.ReasonReceiving, fmt.Sprintf("denials of %d clusters arrive, the last after %s", asked, last.UTC().Truncate(lastStep).Format(time.RFC3339)))
 }

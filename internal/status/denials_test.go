@@ -32,10 +32,10 @@ func TestDenialsCollected(t *testing.T) {
 	}{
 		"NoSource":     {nil, member, AuditView{}, "False", "NoAuditSource: spec.audit is not set"},
 		"NotListening": {source, member, AuditView{Fault: "no certificate"}, "False", "NotListening: the operator takes no audit events: no certificate"},
-		"Never":        {source, member, AuditView{}, "False", "NothingReceived: no audit events lately of 2 of 2 clusters: mc, mc/ns/one"},
-		"One":          {source, member, AuditView{Received: at(0, time.Hour)}, "False", "NothingReceived: no audit events lately of 1 of 2 clusters: mc/ns/one"},
-		"All":          {source, member, AuditView{Received: at(0, time.Second)}, "True", "Receiving: audit events of 2 clusters arrive, last after 2026-01-02T03:00:00Z"},
-		"NotReached":   {source, nil, AuditView{Received: at(0, 0)}, "True", "Receiving: audit events of 1 clusters"},
+		"Never":        {source, member, AuditView{}, "False", "NothingReceived: no denials lately from 2 of 2 clusters, of live proofs neither: mc, mc/ns/one"},
+		"One":          {source, member, AuditView{Received: at(0, time.Hour)}, "False", "NothingReceived: no denials lately from 1 of 2 clusters, of live proofs neither: mc/ns/one"},
+		"All":          {source, member, AuditView{Received: at(0, time.Second)}, "True", "Receiving: denials of 2 clusters arrive, the last after 2026-01-02T03:00:00Z"},
+		"NotReached":   {source, nil, AuditView{Received: at(0, 0)}, "True", "Receiving: denials of 1 clusters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mc := &skottv1.ManagementCluster{ObjectMeta: metav1.ObjectMeta{Name: "mc"}, Spec: skottv1.ManagementClusterSpec{Audit: c.audit}}

@@ -32,6 +32,20 @@ func build(ctx context.Context, folder string) []*unstructured.Unstructured {
 
 func config(folder string) string { return filepath.Join(root, "config", folder) }
 
+// withComponents is a folder with config/default, all components and an image.
+func withComponents() string {
+	GinkgoHelper()
+	folder := GinkgoT().TempDir()
+	here, err := filepath.Abs(root)
+	Expect(err).NotTo(HaveOccurred())
+	top, err := filepath.Rel(folder, here)
+	Expect(err).NotTo(HaveOccurred())
+	content := fmt.Sprintf("resources: [%[1]s/default]\ncomponents: [%[1]s/argocd, %[1]s/audit, %[1]s/guard, %[1]s/prometheus]\n"+
+		"images: [{name: ghcr.io/skott-dev/skott, newTag: v9}]\n", filepath.Join(top, "config"))
+	Expect(os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(content), 0o600)).To(Succeed())
+	return folder
+}
+
 // grant is a question to RBAC and its answer.
 type grant struct {
 	account, verb, group, resource, namespace, name string
@@ -120,24 +134,18 @@ var _ = Describe("The manifests", Ordered, func() {
 		}()))
 	})
 
-	It("build with both components", func(ctx SpecContext) {
-		folder := GinkgoT().TempDir()
-		here, err := filepath.Abs(root)
-		Expect(err).NotTo(HaveOccurred())
-		top, err := filepath.Rel(folder, here)
-		Expect(err).NotTo(HaveOccurred())
-		content := fmt.Sprintf("resources: [%[1]s/default]\ncomponents: [%[1]s/argocd, %[1]s/prometheus]\n"+
-			"images: [{name: ghcr.io/skott-dev/skott, newTag: v9}]\n", filepath.Join(top, "config"))
-		Expect(os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(content), 0o600)).To(Succeed())
+	It("build with all components", func(ctx SpecContext) {
 		var seen []string
-		for _, o := range build(ctx, folder) {
-			seen = append(seen, o.GetKind()+" "+o.GetNamespace())
+		for _, o := range build(ctx, withComponents()) {
+			seen = append(seen, o.GetKind()+" "+o.GetNamespace()+"/"+o.GetName())
 			if o.GetKind() == "Deployment" {
 				containers, _, _ := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
 				Expect(containers[0]).To(HaveKeyWithValue("image", "ghcr.io/skott-dev/skott:v9"))
+				Expect(containers[0]).To(HaveKeyWithValue("args", ContainElement("--audit-bind-address=:9444")))
 			}
 		}
-		Expect(seen).To(ContainElements("ServiceMonitor skott-system", "Role argocd", "RoleBinding argocd"))
+		Expect(seen).To(ContainElements("ServiceMonitor skott-system/skott-operator", "Role argocd/skott-operator", "RoleBinding argocd/skott-operator",
+			"Service skott-system/skott-operator-audit"))
 	})
 
 	It("hold no wildcard in a role, and aggregate none", func(ctx SpecContext) {
@@ -155,22 +163,25 @@ var _ = Describe("The manifests", Ordered, func() {
 	})
 
 	It("run a Pod that the restricted level admits, at the image's own user", func(ctx SpecContext) {
-		for _, o := range build(ctx, config("default")) {
-			if o.GetKind() != "Deployment" {
-				continue
+		for _, folder := range []string{config("default"), withComponents()} {
+			pods := 0
+			for _, o := range build(ctx, folder) {
+				if o.GetKind() != "Deployment" {
+					continue
+				}
+				replicas, _, _ := unstructured.NestedInt64(o.Object, "spec", "replicas")
+				Expect(replicas).To(BeEquivalentTo(2))
+				spec, _, _ := unstructured.NestedMap(o.Object, "spec", "template", "spec")
+				pod := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "spec": spec}}
+				pod.SetName("restricted")
+				pod.SetNamespace("skott-system")
+				Expect(c.Create(ctx, pod.DeepCopy(), client.DryRunAll)).To(Succeed())
+				edit(pod.Object, []string{"spec", "containers", "0", "securityContext", "allowPrivilegeEscalation"}, true)
+				Expect(c.Create(ctx, pod, client.DryRunAll)).To(MatchError(ContainSubstring(`violates PodSecurity "restricted:latest"`)))
+				pods++
 			}
-			replicas, _, _ := unstructured.NestedInt64(o.Object, "spec", "replicas")
-			Expect(replicas).To(BeEquivalentTo(2))
-			spec, _, _ := unstructured.NestedMap(o.Object, "spec", "template", "spec")
-			pod := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "spec": spec}}
-			pod.SetName("restricted")
-			pod.SetNamespace("skott-system")
-			Expect(c.Create(ctx, pod.DeepCopy(), client.DryRunAll)).To(Succeed())
-			edit(pod.Object, []string{"spec", "containers", "0", "securityContext", "allowPrivilegeEscalation"}, true)
-			Expect(c.Create(ctx, pod, client.DryRunAll)).To(MatchError(ContainSubstring(`violates PodSecurity "restricted:latest"`)))
-			return
+			Expect(pods).To(Equal(1), folder)
 		}
-		Fail("no Deployment")
 	})
 
 	It("grant the two accounts what they need and no more", func(ctx SpecContext) {
