@@ -1,251 +1,161 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package audit_test has a real API server send its audit events to a real operator: what it denies must be in the
-// decision record, in the metric and in the status, once for every request, and from nobody without the token.
 package audit_test
 
 import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/audit"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
-const (
-	token   = "a-token-of-the-audit-suite"
-	address = "orders.db.prod.example"
-)
-
-var (
-	ops, staging *testenv.Server
-	operator     *testenv.Operator
-	hub          client.Client
-	receiver     string
-	record       string
-)
-
-func TestAudit(t *testing.T) {
-	RegisterFailHandler(Fail)
-	RunSpecs(t, "Audit Suite")
-}
-
-const platform = `
-apiVersion: skott.dev/v1alpha1
-kind: Environment
-metadata: {name: production}
-spec: {stage: production}
----
-apiVersion: skott.dev/v1alpha1
-kind: Environment
-metadata: {name: staging}
-spec: {stage: staging}
----
-apiVersion: skott.dev/v1alpha1
-kind: DataLocation
-metadata: {name: production}
-spec:
-  environmentRef: {name: production}
-  addresses: [{type: Host, value: ` + address + `}]
----
-apiVersion: skott.dev/v1alpha1
-kind: DataBoundary
-metadata: {name: customer-data}
-spec: {action: Deny}
----
-apiVersion: skott.dev/v1alpha1
-kind: ManagementCluster
-metadata: {name: mc-staging}
-spec:
-  environmentRef: {name: staging}
-  datacenter: sto2
-  role: Management
-  connection: {kubeconfigSecretRef: {namespace: skott-system, name: mc-staging}}
-`
-
-var _ = BeforeSuite(func(ctx SpecContext) {
-	ctrllog.SetLogger(GinkgoLogr)
-	dir, err := os.MkdirTemp("", "skott-audit-")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(os.RemoveAll, dir)
-	env, err := testenv.Start(ctx, dir)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return env.Stop() })
-	ops, err = env.NewServer(ctx, testenv.Options{Name: "ops"})
-	Expect(err).NotTo(HaveOccurred())
-
-	port, err := testenv.FreePort()
-	Expect(err).NotTo(HaveOccurred())
-	receiver = fmt.Sprintf("https://127.0.0.1:%d/audit/mc-staging", port)
-	webhook := filepath.Join(dir, "audit-webhook.kubeconfig")
-	Expect(os.WriteFile(webhook, testenv.KubeconfigFor("skott", &rest.Config{
-		Host: receiver, BearerToken: token, TLSClientConfig: rest.TLSClientConfig{CAData: ops.CA()},
-	}), 0o600)).To(Succeed())
-	staging, err = env.NewServer(ctx, testenv.Options{Name: "staging", AuditPolicy: testenv.AuditMetadata, Flags: []string{
-		"--audit-webhook-config-file=" + webhook, "--audit-webhook-mode=batch", "--audit-webhook-batch-max-wait=500ms", "--audit-webhook-initial-backoff=500ms",
-	}})
-	Expect(err).NotTo(HaveOccurred())
-
-	certificates := filepath.Join(dir, "audit-tls")
-	Expect(os.Mkdir(certificates, 0o700)).To(Succeed())
-	certificate, key, err := ops.Serving()
-	Expect(err).NotTo(HaveOccurred())
-	Expect(os.WriteFile(filepath.Join(certificates, "tls.crt"), certificate, 0o600)).To(Succeed())
-	Expect(os.WriteFile(filepath.Join(certificates, "tls.key"), key, 0o600)).To(Succeed())
-
-	scheme := runtime.NewScheme()
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(skottv1.AddToScheme(scheme)).To(Succeed())
-	hub, err = client.New(ops.Config(), client.Options{Scheme: scheme})
-	Expect(err).NotTo(HaveOccurred())
-	kubeconfig, err := env.InstallOperator(ctx, ops)
-	Expect(err).NotTo(HaveOccurred())
-	for name, data := range map[string]map[string][]byte{"mc-staging": {"value": staging.Kubeconfig()}, "mc-staging-audit": {"token": []byte(token + "\n")}} {
-		Expect(hub.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "skott-system", Name: name}, Data: data})).To(Succeed())
-	}
-	Expect(ops.ApplyYAML(ctx, []byte(platform))).To(Succeed())
-	record = filepath.Join(dir, "decisions.jsonl")
-	operator, err = env.StartOperator(ctx, "operator", kubeconfig, "--canary-interval=2s", "--probe-interval=1s", "--decision-log="+record,
-		fmt.Sprintf("--audit-bind-address=127.0.0.1:%d", port), "--audit-cert-dir="+certificates)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(operator.Stop)
-}, NodeTimeout(4*time.Minute))
-
-// attempt asks staging for what names production.
-func attempt(ctx context.Context, name string, header http.Header) error {
-	config := staging.Config()
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(r *http.Request) (*http.Response, error) {
-			for k, v := range header {
-				r.Header[k] = v
-			}
-			return next.RoundTrip(r)
-		})
-	})
-	c, err := client.New(config, client.Options{})
-	Expect(err).NotTo(HaveOccurred())
-	return c.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, Data: map[string]string{"url": "postgresql://" + address + "/shop"}})
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// recorded are the denials in the decision record.
-func recorded(g Gomega) []audit.Denial {
-	text, err := os.ReadFile(record)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(string(text)).NotTo(ContainSubstring(address), "the record holds no address")
-	var out []audit.Denial
-	for line := range strings.Lines(string(text)) {
-		var d audit.Denial
-		g.Expect(json.Unmarshal([]byte(line), &d)).To(Succeed())
-		out = append(out, d)
-	}
-	return out
-}
-
-func metrics(ctx context.Context) string {
+// post sends a text to the receiver and returns the status of the answer.
+func post(ctx context.Context, path, bearer string, body io.Reader) int {
 	GinkgoHelper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, operator.MetricsURL(), nil)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ops.CA())
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, receiver+path, body)
 	Expect(err).NotTo(HaveOccurred())
-	response, err := http.DefaultClient.Do(request)
+	request.Header.Set("Authorization", "Bearer "+bearer)
+	response, err := c.Do(request)
 	Expect(err).NotTo(HaveOccurred())
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	Expect(err).NotTo(HaveOccurred())
-	return string(text)
+	Expect(response.Body.Close()).To(Succeed())
+	return response.StatusCode
 }
 
-func condition(ctx context.Context) string {
-	mc := &skottv1.ManagementCluster{}
-	if err := hub.Get(ctx, client.ObjectKey{Name: "mc-staging"}, mc); err != nil {
-		return err.Error()
+// event is the line of the audit log of a server about an object of a name that was refused.
+func event(server *testenv.Server, name string) string {
+	GinkgoHelper()
+	text, err := os.ReadFile(server.AuditLog())
+	Expect(err).NotTo(HaveOccurred())
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, `"name":"`+name+`"`) && strings.Contains(line, "SKOTT-D101") {
+			return line
+		}
 	}
-	c := meta.FindStatusCondition(mc.Status.Conditions, skottv1.ConditionDenialsCollected)
-	if c == nil {
-		return "none"
-	}
-	return string(c.Status) + "/" + c.Reason
+	Fail("no event about " + name)
+	return ""
 }
 
-func counted(ctx context.Context) int64 {
-	b := &skottv1.DataBoundary{}
-	if err := hub.Get(ctx, client.ObjectKey{Name: "customer-data"}, b); err != nil || b.Status.Denials == nil {
-		return 0
-	}
-	return b.Status.Denials.Count
+// ofName is a function that reads the record.
+func ofName(name string) func(Gomega) []audit.Denial {
+	return func(g Gomega) []audit.Denial { return recorded(g, name) }
 }
+
+const empty = `{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":[]}`
 
 var _ = Describe("Denials", Ordered, func() {
 	It("are not recorded, and that is said, where no source is configured", func(ctx SpecContext) {
-		Eventually(condition).WithContext(ctx).WithTimeout(time.Minute).Should(Equal("False/NoAuditSource"))
-		Eventually(func() error { return attempt(ctx, "before", nil) }).WithTimeout(90 * time.Second).Should(MatchError(ContainSubstring("SKOTT-D101")))
-		Expect(recorded(Default)).To(BeEmpty())
+		Eventually(collected).WithContext(ctx).WithArguments(webhooked).WithTimeout(time.Minute).Should(Equal("False/NoAuditSource"))
+		Eventually(func() error { return attempt(ctx, staging, "before", nil) }).WithTimeout(90 * time.Second).Should(MatchError(ContainSubstring("SKOTT-D101")))
+		Eventually(ofName("before")).Should(BeEmpty())
 	}, SpecTimeout(3*time.Minute))
 
-	It("are received once there is one, by canaries too, which are not counted", func(ctx SpecContext) {
-		mc := &skottv1.ManagementCluster{ObjectMeta: metav1.ObjectMeta{Name: "mc-staging"}}
+	It("are not received without a certificate, which is said too, and keeps nobody from guarding", func(ctx SpecContext) {
+		mc := &skottv1.ManagementCluster{ObjectMeta: metav1.ObjectMeta{Name: webhooked}}
 		patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"audit":{"tokenSecretRef":{"name":"mc-staging-audit"}}}}`))
 		Expect(hub.Patch(ctx, mc, patch)).To(Succeed())
-		Eventually(condition).WithContext(ctx).WithTimeout(time.Minute).Should(Equal("True/Receiving"))
-		for _, d := range recorded(Default) {
-			Expect(d.User).NotTo(HaveSuffix(":skott-canary"))
-		}
+		Eventually(collected).WithContext(ctx).WithArguments(webhooked).WithTimeout(time.Minute).Should(Equal("False/NotListening"))
+		Eventually(func() error { return attempt(ctx, testing_, "unheard", nil) }).WithTimeout(90 * time.Second).Should(MatchError(ContainSubstring("SKOTT-D101")))
+	}, SpecTimeout(3*time.Minute))
+
+	It("are received once there is one, those of live proofs too, which are not counted", func(ctx SpecContext) {
+		certificate, key, err := ops.Serving()
+		Expect(err).NotTo(HaveOccurred())
+		write("audit-tls/tls.crt", string(certificate))
+		write("audit-tls/tls.key", string(key))
+		Eventually(collected).WithContext(ctx).WithArguments(webhooked).WithTimeout(time.Minute).Should(Equal("True/Receiving"))
+		Expect(collected(ctx, followed)).To(Equal("False/NothingReceived"), "nobody follows its log yet")
 	}, SpecTimeout(2*time.Minute))
 
 	It("are in the record, the metric and the status, each request for itself whatever its Audit-ID", func(ctx SpecContext) {
-		before := counted(ctx)
 		for range 2 {
-			Expect(attempt(ctx, "twice", http.Header{"Audit-Id": {"chosen-by-the-client"}})).To(MatchError(ContainSubstring("SKOTT-D101")))
+			Expect(attempt(ctx, staging, "twice", http.Header{"Audit-Id": {"chosen-by-the-client"}})).To(MatchError(ContainSubstring("SKOTT-D101")))
 		}
-		Eventually(recorded).WithTimeout(30 * time.Second).Should(WithTransform(func(all []audit.Denial) (out []audit.Denial) {
-			for _, d := range all {
-				if d.AuditID == "chosen-by-the-client" {
-					out = append(out, d)
-				}
-			}
-			return out
-		}, And(HaveLen(2), HaveEach(And(HaveField("Cluster", "mc-staging"), HaveField("Boundary", "customer-data"), HaveField("Code", BeEquivalentTo("SKOTT-D101")),
-			HaveField("Path", Equal(`data["url"]`)), HaveField("User", "testenv-admin"), HaveField("Resource", "configmaps"), HaveField("Name", "twice"))))))
-		Eventually(counted).WithContext(ctx).WithTimeout(30 * time.Second).Should(BeNumerically(">=", before+2))
+		Eventually(ofName("twice")).WithTimeout(30 * time.Second).Should(And(HaveLen(2), HaveEach(And(
+			HaveField("AuditID", "chosen-by-the-client"), HaveField("Cluster", webhooked), HaveField("Boundary", "customer-data"),
+			HaveField("Code", BeEquivalentTo("SKOTT-D101")), HaveField("Path", `data["url"]`), HaveField("User", "testenv-admin"),
+			HaveField("Verb", "create"), HaveField("Resource", "configmaps"), HaveField("Namespace", "default")))))
+		Eventually(func(g Gomega) {
+			g.Expect(counted(ctx)).To(BeEquivalentTo(len(recorded(g, ""))))
+		}).WithTimeout(30 * time.Second).Should(Succeed())
 		Expect(metrics(ctx)).To(MatchRegexp(`skott_denials_total\{boundary="customer-data",cluster="mc-staging",code="SKOTT-D101"\} [2-9]`))
 	}, SpecTimeout(2*time.Minute))
 
-	It("are taken from nobody without the token", func(ctx SpecContext) {
-		pool := x509.NewCertPool()
-		pool.AppendCertsFromPEM(ops.CA())
-		c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
-		for bearer, want := range map[string]int{"": 401, "wrong-token-of-nobody": 401, token: 200} {
-			request, err := http.NewRequestWithContext(ctx, http.MethodPost, receiver, strings.NewReader(`{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":[]}`))
-			Expect(err).NotTo(HaveOccurred())
-			request.Header.Set("Authorization", "Bearer "+bearer)
-			response, err := c.Do(request)
-			Expect(err).NotTo(HaveOccurred())
-			Expect(response.Body.Close()).To(Succeed())
-			Expect(response.StatusCode).To(Equal(want), "bearer %q", bearer)
+	It("count once when their event is replayed, and under the cluster whose token it came with", func(ctx SpecContext) {
+		line := event(staging, "twice")
+		for range 3 {
+			Expect(post(ctx, webhooked, token, strings.NewReader(line))).To(Equal(http.StatusOK))
 		}
+		Expect(recorded(Default, "twice")).To(HaveLen(2))
+		Expect(post(ctx, followed, another, strings.NewReader(line))).To(Equal(http.StatusOK))
+		Expect(recorded(Default, "twice")).To(And(HaveLen(3), ContainElement(HaveField("Cluster", followed))))
+		forged := strings.NewReplacer("customer-data", "of-nobody", `"name":"twice"`, `"name":"forged"`).Replace(line)
+		Expect(post(ctx, webhooked, token, strings.NewReader(forged))).To(Equal(http.StatusOK))
+		Expect(recorded(Default, "forged")).To(HaveLen(1))
+		said := metrics(ctx)
+		Expect(said).To(ContainSubstring(`skott_denials_total{boundary="other",cluster="mc-staging",code="SKOTT-D101"} 1`))
+		Expect(said).NotTo(ContainSubstring("of-nobody"), "nobody makes up labels")
 	}, SpecTimeout(time.Minute))
+
+	It("are taken from nobody without the token of the cluster, and in no unbounded text", func(ctx SpecContext) {
+		for reason, c := range map[string]struct {
+			path, bearer, body string
+			want               int
+		}{
+			"no token":              {webhooked, "", empty, http.StatusUnauthorized},
+			"a wrong one":           {webhooked, "wrong-token-of-nobody", empty, http.StatusUnauthorized},
+			"another cluster's":     {webhooked, another, empty, http.StatusUnauthorized},
+			"of a Cluster there":    {webhooked + "/default/shop", another, empty, http.StatusUnauthorized},
+			"a Cluster that is not": {webhooked + "/default/shop", token, empty, http.StatusNotFound},
+			"nobody's cluster":      {"mc-none", token, empty, http.StatusUnauthorized},
+			"too large":             {webhooked, token, strings.Repeat(" ", 9<<20), http.StatusRequestEntityTooLarge},
+			"too many":              {webhooked, token, strings.Repeat(`{"kind":"Event","apiVersion":"audit.k8s.io/v1","stage":"x"}`, 10_001), http.StatusRequestEntityTooLarge},
+			"half of one":           {webhooked, token, event(staging, "twice")[:100], http.StatusBadRequest},
+			"right":                 {webhooked, token, empty, http.StatusOK},
+		} {
+			Expect(post(ctx, c.path, c.bearer, strings.NewReader(c.body))).To(Equal(c.want), reason)
+		}
+		Expect(metrics(ctx)).To(MatchRegexp(`skott_audit_requests_total\{status="401"\} [1-9]`))
+	}, SpecTimeout(time.Minute))
+
+	It("come from a log that is followed, through the operator's absence and with a new token, each once", func(ctx SpecContext) {
+		tokenFile := write("testing/token", another+"\n")
+		follower, err := env.NewFollower(ctx, "follower", "--log="+testing_.AuditLog(), "--checkpoint="+write("testing/none", "")+".checkpoint",
+			"--url="+receiver+followed, "--token-file="+tokenFile, "--certificate-authority="+write("ca.crt", string(ops.CA())))
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(follower.Stop)
+		Expect(follower.Start()).To(Succeed())
+		Eventually(collected).WithContext(ctx).WithArguments(followed).WithTimeout(time.Minute).Should(Equal("True/Receiving"))
+		Eventually(ofName("unheard")).Should(ContainElement(HaveField("Cluster", followed)), "the log is read from where it begins")
+
+		Expect(operator.Stop()).To(Succeed())
+		Expect(attempt(ctx, testing_, "absent", nil)).To(MatchError(ContainSubstring("SKOTT-D101")))
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "skott-system", Name: followed + "-audit"}}
+		Expect(hub.Patch(ctx, secret, client.RawPatch("application/merge-patch+json", []byte(`{"stringData":{"bearer":"`+another+"\\n"+another+`-new"}}`)))).To(Succeed())
+		write("testing/token", another+"-new")
+		Expect(operator.Start(ctx)).To(Succeed())
+		Eventually(ofName("absent")).WithTimeout(time.Minute).Should(And(HaveLen(1), HaveEach(HaveField("Cluster", followed))))
+
+		By("replaying what was recorded before the restart")
+		Expect(post(ctx, followed, another, strings.NewReader(event(testing_, "absent")))).To(Equal(http.StatusOK), "the old token")
+		Expect(post(ctx, webhooked, token, strings.NewReader(event(staging, "twice")))).To(Equal(http.StatusOK))
+		Expect(recorded(Default, "absent")).To(HaveLen(1))
+		Expect(recorded(Default, "twice")).To(HaveLen(3))
+	}, SpecTimeout(4*time.Minute))
 })

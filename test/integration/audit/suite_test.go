@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package audit_test has real API servers say what they denied to a real operator, one by its audit webhook and one by its
+// log, which "manager audit" follows: it must be in the decision record, in the metric and in the status, once for every
+// request, and from nobody without the token.
+package audit_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/audit"
+	"github.com/skott-dev/skott/test/testenv"
+)
+
+const (
+	token   = "a-token-of-the-audit-suite"
+	another = "a-token-of-another-cluster"
+	address = "orders.db.prod.example"
+
+	webhooked, followed = "mc-staging", "mc-testing"
+)
+
+var (
+	env *testenv.Env
+	// ops is the hub, staging sends its events by itself, and of testing the log is followed.
+	ops, staging, testing_ *testenv.Server
+	operator               *testenv.Operator
+	hub                    client.Client
+	// dir holds the certificates of the receiver, its record and the tokens of senders.
+	dir, certificates, record string
+	receiver                  string
+)
+
+func TestAudit(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "Audit Suite")
+}
+
+const platform = `
+apiVersion: skott.dev/v1alpha1
+kind: Environment
+metadata: {name: production}
+spec: {stage: production}
+---
+apiVersion: skott.dev/v1alpha1
+kind: Environment
+metadata: {name: staging}
+spec: {stage: staging}
+---
+apiVersion: skott.dev/v1alpha1
+kind: Environment
+metadata: {name: testing}
+spec: {stage: testing}
+---
+apiVersion: skott.dev/v1alpha1
+kind: DataLocation
+metadata: {name: production}
+spec:
+  environmentRef: {name: production}
+  addresses: [{type: Host, value: ` + address + `}]
+---
+apiVersion: skott.dev/v1alpha1
+kind: DataBoundary
+metadata: {name: customer-data}
+spec: {action: Deny}
+---
+apiVersion: skott.dev/v1alpha1
+kind: ManagementCluster
+metadata: {name: mc-staging}
+spec:
+  environmentRef: {name: staging}
+  datacenter: sto2
+  role: Management
+  connection: {kubeconfigSecretRef: {namespace: skott-system, name: mc-staging}}
+---
+apiVersion: skott.dev/v1alpha1
+kind: ManagementCluster
+metadata: {name: mc-testing}
+spec:
+  environmentRef: {name: testing}
+  datacenter: sto2
+  role: Management
+  connection: {kubeconfigSecretRef: {namespace: skott-system, name: mc-testing}}
+  audit: {tokenSecretRef: {name: mc-testing-audit, key: bearer}}
+`
+
+// page is the block of docs/operations.md that holds a file, so that what people copy is what is tried.
+func page(file string) string {
+	GinkgoHelper()
+	root, err := testenv.Root()
+	Expect(err).NotTo(HaveOccurred())
+	text, err := os.ReadFile(filepath.Join(root, "docs/operations.md"))
+	Expect(err).NotTo(HaveOccurred())
+	_, rest, found := strings.Cut(string(text), "```yaml\n# /etc/kubernetes/skott/"+file+":")
+	Expect(found).To(BeTrue(), "docs/operations.md has no %s", file)
+	block, _, found := strings.Cut(rest, "```")
+	Expect(found).To(BeTrue())
+	_, block, _ = strings.Cut(block, "\n")
+	return block
+}
+
+func write(file string, content string) string {
+	GinkgoHelper()
+	path := filepath.Join(dir, file)
+	Expect(os.MkdirAll(filepath.Dir(path), 0o700)).To(Succeed())
+	Expect(os.WriteFile(path, []byte(content), 0o600)).To(Succeed())
+	return path
+}
+
+// startServers starts the hub, and two clusters that know where to send what they deny.
+func startServers(ctx context.Context) {
+	var err error
+	ops, err = env.NewServer(ctx, testenv.Options{Name: "ops"})
+	Expect(err).NotTo(HaveOccurred())
+	kubeconfig := strings.NewReplacer(
+		"https://skott.ops.example:9444/audit/mc-sto2-staging", receiver+webhooked,
+		"/etc/kubernetes/skott/ca.crt", write("ca.crt", string(ops.CA())),
+		"/etc/kubernetes/skott/token", write("staging/token", token+"\n")).Replace(page("audit-webhook.kubeconfig"))
+	Expect(kubeconfig).NotTo(ContainSubstring("/etc/"))
+	staging, err = env.NewServer(ctx, testenv.Options{Name: "staging", AuditPolicy: page("audit-policy.yaml"), Flags: []string{
+		"--audit-webhook-config-file=" + write("audit-webhook.kubeconfig", kubeconfig), "--audit-webhook-mode=batch",
+		// Only so that nobody here has to wait for 30 seconds.
+		"--audit-webhook-batch-max-wait=500ms", "--audit-webhook-initial-backoff=500ms",
+	}})
+	Expect(err).NotTo(HaveOccurred())
+	testing_, err = env.NewServer(ctx, testenv.Options{Name: "testing", AuditPolicy: page("audit-policy.yaml")})
+	Expect(err).NotTo(HaveOccurred())
+}
+
+var _ = BeforeSuite(func(ctx SpecContext) {
+	ctrllog.SetLogger(GinkgoLogr)
+	var err error
+	dir, err = os.MkdirTemp("", "skott-audit-")
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(os.RemoveAll, dir)
+	env, err = testenv.Start(ctx, dir)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() error { return env.Stop() })
+	port, err := testenv.FreePort()
+	Expect(err).NotTo(HaveOccurred())
+	receiver = fmt.Sprintf("https://127.0.0.1:%d/audit/", port)
+	startServers(ctx)
+
+	scheme := runtime.NewScheme()
+	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	Expect(skottv1.AddToScheme(scheme)).To(Succeed())
+	hub, err = client.New(ops.Config(), client.Options{Scheme: scheme})
+	Expect(err).NotTo(HaveOccurred())
+	kubeconfig, err := env.InstallOperator(ctx, ops)
+	Expect(err).NotTo(HaveOccurred())
+	for name, data := range map[string]map[string][]byte{
+		webhooked: {"value": staging.Kubeconfig()}, webhooked + "-audit": {"token": []byte(token + "\n")},
+		followed: {"value": testing_.Kubeconfig()}, followed + "-audit": {"bearer": []byte(another)},
+	} {
+		Expect(hub.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "skott-system", Name: name}, Data: data})).To(Succeed())
+	}
+	Expect(ops.ApplyYAML(ctx, []byte(platform))).To(Succeed())
+	certificates, record = filepath.Join(dir, "audit-tls"), filepath.Join(dir, "decisions.jsonl")
+	operator, err = env.StartOperator(ctx, "operator", kubeconfig, "--canary-interval=2s", "--probe-interval=1s", "--decision-log="+record,
+		fmt.Sprintf("--audit-bind-address=127.0.0.1:%d", port), "--audit-cert-dir="+certificates)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(operator.Stop)
+}, NodeTimeout(4*time.Minute))
+
+// attempt asks a cluster for what names production.
+func attempt(ctx context.Context, server *testenv.Server, name string, header http.Header) error {
+	config := server.Config()
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			for k, v := range header {
+				r.Header[k] = v
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	c, err := client.New(config, client.Options{})
+	Expect(err).NotTo(HaveOccurred())
+	return c.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, Data: map[string]string{"url": "postgresql://" + address + "/shop"}})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// recorded are the denials of objects of a name, or all, in the decision record, in which no address is.
+func recorded(g Gomega, name string) []audit.Denial {
+	text, err := os.ReadFile(record)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(string(text)).NotTo(ContainSubstring(address))
+	var out []audit.Denial
+	for line := range strings.Lines(string(text)) {
+		var d audit.Denial
+		g.Expect(json.Unmarshal([]byte(line), &d)).To(Succeed())
+		g.Expect(d.User).NotTo(HaveSuffix(":skott-canary"), "live proofs are nobody's attempt")
+		if name == "" || d.Name == name {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func metrics(ctx context.Context) string {
+	GinkgoHelper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, operator.MetricsURL(), nil)
+	Expect(err).NotTo(HaveOccurred())
+	response, err := http.DefaultClient.Do(request)
+	Expect(err).NotTo(HaveOccurred())
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	Expect(err).NotTo(HaveOccurred())
+	return string(text)
+}
+
+// collected is what the condition of a ManagementCluster says.
+func collected(ctx context.Context, name string) string {
+	mc := &skottv1.ManagementCluster{}
+	if err := hub.Get(ctx, client.ObjectKey{Name: name}, mc); err != nil {
+		return err.Error()
+	}
+	c := meta.FindStatusCondition(mc.Status.Conditions, skottv1.ConditionDenialsCollected)
+	if c == nil {
+		return "none"
+	}
+	return string(c.Status) + "/" + c.Reason
+}
+
+// counted is what the status of the boundary counts.
+func counted(ctx context.Context) int64 {
+	b := &skottv1.DataBoundary{}
+	if err := hub.Get(ctx, client.ObjectKey{Name: "customer-data"}, b); err != nil || b.Status.Denials == nil {
+		return 0
+	}
+	return b.Status.Denials.Count
+}
