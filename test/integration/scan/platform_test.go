@@ -36,14 +36,41 @@ metadata: {name: customer-data}
 spec: {action: Audit}
 `
 
+// upstream is where production gets something from staging.
+const upstream = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: upstream, namespace: default}
+data: {url: "https://reports.db.stage.example/today"}
+`
+
+// corrected is the Service of oldStaging as it should be.
+const corrected = `
+apiVersion: v1
+kind: Service
+metadata: {name: orders-db, namespace: shop}
+spec: {type: ExternalName, externalName: orders.db.stage.example}
+`
+
+// shared is a resolver that production runs for everybody.
+const shared = `
+apiVersion: skott.dev/v1alpha1
+kind: DataLocation
+metadata: {name: shared}
+spec:
+  environmentRef: {name: production}
+  shared: true
+  addresses: [{type: Host, value: resolver.db.prod.example}]
+`
+
 // member is a Management Cluster, of which nothing is learned: what crosses here is declared.
 const member = `
 apiVersion: skott.dev/v1alpha1
 kind: ManagementCluster
 metadata: {name: mc-%[1]s}
 spec:
-  environmentRef: {name: %[1]s}
-  datacenter: %[2]s
+  environmentRef: {name: %[2]s}
+  datacenter: %[3]s
   role: Management
   learn: {disabled: true}
   connection: {kubeconfigSecretRef: {namespace: skott-system, name: mc-%[1]s}}

@@ -6,7 +6,10 @@ package scan_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
@@ -30,10 +34,10 @@ import (
 const innocents = 40
 
 var (
-	env                      *testenv.Env
-	ops, production, staging *testenv.Server
-	hub                      client.Client
-	operator                 *testenv.Operator
+	env                                 *testenv.Env
+	ops, production, staging, untouched *testenv.Server
+	hub                                 client.Client
+	operator                            *testenv.Operator
 )
 
 func TestScan(t *testing.T) {
@@ -49,9 +53,9 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	env, err = testenv.Start(ctx, dir)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() error { return env.Stop() })
-	servers, err := env.NewServers(ctx, testenv.Options{Name: "ops"}, testenv.Options{Name: "production"}, testenv.Options{Name: "staging"})
+	servers, err := env.NewServers(ctx, testenv.Options{Name: "ops"}, testenv.Options{Name: "production"}, testenv.Options{Name: "staging"}, testenv.Options{Name: "untouched"})
 	Expect(err).NotTo(HaveOccurred())
-	ops, production, staging = servers[0], servers[1], servers[2]
+	ops, production, staging, untouched = servers[0], servers[1], servers[2], servers[3]
 	scheme := runtime.NewScheme()
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	Expect(skottv1.AddToScheme(scheme)).To(Succeed())
@@ -77,11 +81,15 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 }, NodeTimeout(5*time.Minute))
 
 // join makes a server a ManagementCluster.
-func join(ctx context.Context, s *testenv.Server, datacenter string) {
+func join(ctx context.Context, s *testenv.Server, datacenter string, kubeconfig []byte) {
 	GinkgoHelper()
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "skott-system", Name: "mc-" + s.Name()}, Data: map[string][]byte{"value": s.Kubeconfig()}}
+	environment := s.Name()
+	if s == untouched {
+		environment = "staging"
+	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "skott-system", Name: "mc-" + s.Name()}, Data: map[string][]byte{"value": kubeconfig}}
 	Expect(hub.Create(ctx, secret)).To(Succeed())
-	Expect(ops.ApplyYAML(ctx, fmt.Appendf(nil, member, s.Name(), datacenter))).To(Succeed())
+	Expect(ops.ApplyYAML(ctx, fmt.Appendf(nil, member, s.Name(), environment, datacenter))).To(Succeed())
 }
 
 func boundary(ctx context.Context) *skottv1.DataBoundary {
@@ -91,11 +99,69 @@ func boundary(ctx context.Context) *skottv1.DataBoundary {
 	return b
 }
 
-// patch merges a JSON patch into an object of the hub.
-func patch(ctx context.Context, o client.Object, name, text string) {
+func environment(ctx context.Context, name string) *skottv1.Environment {
 	GinkgoHelper()
-	o.SetName(name)
-	Expect(hub.Patch(ctx, o, client.RawPatch("application/merge-patch+json", []byte(text)))).To(Succeed())
+	e := &skottv1.Environment{}
+	Expect(hub.Get(ctx, client.ObjectKey{Name: name}, e)).To(Succeed())
+	return e
+}
+
+// change merges a JSON patch into the boundary.
+func change(ctx context.Context, text string) {
+	GinkgoHelper()
+	b := &skottv1.DataBoundary{}
+	b.Name = "customer-data"
+	Expect(hub.Patch(ctx, b, client.RawPatch(types.MergePatchType, []byte(text)))).To(Succeed())
+}
+
+func configMap(namespace, name string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+}
+
+func filled(c *corev1.ConfigMap, host string) *corev1.ConfigMap {
+	c.Data = map[string]string{"host": host}
+	return c
+}
+
+// named is an object of any kind, by name.
+func named(apiVersion, kind, namespace, name string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion(apiVersion)
+	u.SetKind(kind)
+	u.SetNamespace(namespace)
+	u.SetName(name)
+	return u
+}
+
+// metric adds up the series that begin so.
+func metric(ctx context.Context, prefix string) (sum float64) {
+	GinkgoHelper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, operator.MetricsURL(), nil)
+	Expect(err).NotTo(HaveOccurred())
+	response, err := http.DefaultClient.Do(request)
+	Expect(err).NotTo(HaveOccurred())
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	Expect(err).NotTo(HaveOccurred())
+	found := false
+	for line := range strings.Lines(string(body)) {
+		if !strings.HasPrefix(line, prefix) {
+			continue
+		}
+		fields := strings.Fields(line)
+		value, err := strconv.ParseFloat(fields[len(fields)-1], 64)
+		Expect(err).NotTo(HaveOccurred())
+		sum, found = sum+value, true
+	}
+	Expect(found).To(BeTrue(), "no series %s", prefix)
+	return sum
+}
+
+// completed is when the last round of a cluster ended.
+func completed(ctx context.Context, cluster string) time.Time {
+	GinkgoHelper()
+	age := metric(ctx, fmt.Sprintf(`skott_scan_age_seconds{cluster=%q}`, cluster))
+	return time.Now().Add(-time.Duration(age * float64(time.Second)))
 }
 
 // says is STATUS/REASON: MESSAGE of a condition.
