@@ -131,7 +131,7 @@ type DataBoundaryStatus struct {
 	Breakdown []ViolationCount `json:"breakdown,omitempty"`
 
 	// draft is what the draft of the boundary finds beside it. It is not there when
-	// spec.draft is not.
+	// spec.draft is not, and empty while clusters are being scanned by it.
 	// +optional
 	Draft *DraftStatus `json:"draft,omitempty"`
 
@@ -175,7 +175,8 @@ type ViolationCount struct {
 	Since *metav1.Time `json:"since,omitempty"`
 }
 
-// DraftStatus is what the draft of a boundary would change.
+// DraftStatus is what the draft of a boundary would change. It is empty while clusters are
+// being scanned by the draft.
 type DraftStatus struct {
 	// violations is the number of objects that the draft finds and nothing refuses now.
 	// +optional

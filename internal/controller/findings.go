@@ -37,11 +37,22 @@ func (h *hub) survey(p *publication) status.Survey {
 		}
 		for _, c := range append([]status.Cluster{m.Self}, m.Clusters...) {
 			if c.GuardedAs == "" {
-				s.Clusters = append(s.Clusters, status.Scanned{Cluster: c, Datacenter: datacenter})
+				s.Clusters = append(s.Clusters, status.Scanned{Cluster: c, Datacenter: datacenter, Outdated: p.outdates(c)})
 			}
 		}
 	}
 	return s
+}
+
+// outdates reports whether a cluster was last scanned by other rules than those that are published. Other
+// addresses are no other rules: while they are learned, nothing would ever be known.
+func (p *publication) outdates(c status.Cluster) bool {
+	if c.Scan == nil || c.Scan.Revision == "" {
+		return false
+	}
+	rules, _, _ := strings.Cut(c.Scan.Revision, "-")
+	scanning, known := p.scan(c)
+	return known && scanning.Rules != rules
 }
 
 // concerning keeps the clusters that stand on a side of the boundary or have a namespace

@@ -66,6 +66,10 @@ type publication struct {
 	asked sync.Map
 	// draft is the policy with the drafts of boundaries in place of their rules; nil if there is none.
 	draft *policy.Policy
+	// drafts are the boundaries that have one.
+	drafts map[string]bool
+	// scanKinds are the kinds that are scanned everywhere.
+	scanKinds []fleet.ScanKind
 	// rules identifies everything that decides beside addresses.
 	rules string
 	// bases are Evaluators by the revision of their Guards.
@@ -131,9 +135,9 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 		next := &publication{
 			policy: policy.New(snapshot), clusters: managementClusters, webhooks: hooks, revision: revision,
 		}
-		next.rules = rulesDigest(snapshot)
-		if drafts := drafted(snapshot.Boundaries); drafts != nil {
-			next.draft = next.policy.WithBoundaries(drafts, snapshot.Environments)
+		next.rules, next.scanKinds = rulesDigest(snapshot), scanKinds(next.policy.Rules().Table())
+		if boundaries, drafts := drafted(snapshot.Boundaries); len(drafts) > 0 {
+			next.draft, next.drafts = next.policy.WithBoundaries(boundaries, snapshot.Environments), drafts
 		}
 		p.published.Store(next)
 		p.fleet.Publish(next.desire)

@@ -7,10 +7,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"sync"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/address"
 	"github.com/skott-dev/skott/internal/fleet"
+	"github.com/skott-dev/skott/internal/flow"
 	"github.com/skott-dev/skott/internal/policy"
 	"github.com/skott-dev/skott/internal/status"
 )
@@ -27,32 +29,45 @@ func (p *publication) scan(c status.Cluster) (fleet.Scanning, bool) {
 
 func (p *publication) scanning(c status.Cluster, a *asked) fleet.Scanning {
 	secrets := p.webhooks.secrets[c.ManagementCluster] && p.webhooks.key != nil
-	out := fleet.Scanning{Addresses: p.revision, Open: p.draft != nil || len(p.policy.Actions()) > 1}
+	out := fleet.Scanning{Addresses: p.revision, Open: p.draft != nil || len(p.policy.Actions()) > 1, Kinds: p.scanKinds}
 	sum := sha256.New()
-	_ = json.NewEncoder(sum).Encode([]any{p.rules, a.cluster, a.namespaces, secrets}) // encoding sorts keys, and cannot fail
+	_ = json.NewEncoder(sum).Encode([]any{p.rules, a.cluster, a.namespaces, a.groups, secrets}) // encoding sorts keys, and cannot fail
 	out.Rules = hex.EncodeToString(sum.Sum(nil)[:6])
-	for _, k := range p.policy.Rules().Table().Kinds() {
-		if k.Channel != "" || k.Group == skottv1.GroupVersion.Group || k.Group == "" && k.Resource == "secrets" && !secrets {
-			continue
-		}
-		kind := fleet.ScanKind{Group: k.Group, Resource: k.Resource, Kind: k.Kind, Versions: k.Versions}
-		if !slices.ContainsFunc(out.Kinds, func(o fleet.ScanKind) bool { return o.Group == kind.Group && o.Resource == kind.Resource }) {
-			out.Kinds = append(out.Kinds, kind)
-		}
+	if secrets {
+		out.Kinds = append(slices.Clone(out.Kinds), fleet.ScanKind{Resource: "secrets", Kind: "Secret", Versions: []string{"v1"}})
 	}
-	j := &judge{enforced: p.evaluators(a.desired.Guards, secrets)}
-	if p.draft != nil {
-		families := p.policy.Rules().Families(c.Groups)
-		for _, g := range p.draft.Guards(a.cluster, a.namespaces, families) {
-			if g.Spec.Action == skottv1.ActionDeny {
-				j.draft = j.enforced[0].With(g)
-				break
-			}
-		}
-	}
-	out.Judge = j.judge
+	// While many addresses are learned, most publications are replaced before anything is judged by them.
+	made := sync.OnceValue(func() *judge { return p.judge(a, secrets) })
+	out.Judge = func(o fleet.ScanObject) (string, []status.Violation) { return made().judge(o) }
 	return out
 }
+
+// scanKinds are the kinds of a table, but for Secrets.
+func scanKinds(table *flow.Table) (out []fleet.ScanKind) {
+	seen := map[[2]string]bool{}
+	for _, k := range table.Kinds() {
+		resource := [2]string{k.Group, k.Resource}
+		if k.Channel != "" || k.Group == skottv1.GroupVersion.Group || resource == [2]string{"", "secrets"} || seen[resource] {
+			continue
+		}
+		seen[resource] = true
+		out = append(out, fleet.ScanKind{Group: k.Group, Resource: k.Resource, Kind: k.Kind, Versions: k.Versions})
+	}
+	return out
+}
+
+func (p *publication) judge(a *asked, secrets bool) *judge {
+	j := &judge{enforced: p.evaluators(a.desired.Guards, secrets), drafts: p.drafts}
+	if p.draft != nil {
+		for _, g := range p.draft.Guards(a.cluster, a.namespaces, p.policy.Rules().Families(a.groups)) {
+			j.draft = append(j.draft, j.enforced[0].With(g))
+		}
+		j.draft = slices.CompactFunc(j.draft, sameAction) // of a Guard in parts, each has all that forbids
+	}
+	return j
+}
+
+func sameAction(a, b *policy.Evaluator) bool { return a.Action() == b.Action() }
 
 // evaluators are one for each action, strictest first. What they find addresses with is made once
 // for all clusters whose Guards differ in nothing but their names.
@@ -74,36 +89,30 @@ func (p *publication) evaluators(guards []*skottv1.Guard, secrets bool) []*polic
 	if secrets {
 		base = base.WithKey(address.NewKey(p.webhooks.key))
 	}
-	var out []*policy.Evaluator
-	var last skottv1.Action
-	for _, g := range guards {
-		if g.Spec.Action != last {
-			last = g.Spec.Action
-			out = append(out, base.With(g))
-		}
+	out := make([]*policy.Evaluator, len(guards))
+	for i, g := range guards {
+		out[i] = base.With(g)
 	}
-	return out
+	return slices.CompactFunc(out, sameAction)
 }
 
-// drafted are boundaries with their drafts in place of their rules, nil if there is no draft.
-func drafted(boundaries []skottv1.DataBoundary) []skottv1.DataBoundary {
-	out, found := slices.Clone(boundaries), false
+// drafted are boundaries with their drafts in place of their rules, and which have one.
+func drafted(boundaries []skottv1.DataBoundary) (out []skottv1.DataBoundary, drafts map[string]bool) {
+	out, drafts = slices.Clone(boundaries), map[string]bool{}
 	for i := range out {
 		if draft := out[i].Spec.Draft; draft != nil && out[i].DeletionTimestamp.IsZero() {
-			out[i].Spec.BoundaryRule, found = *draft, true
+			out[i].Spec.BoundaryRule, drafts[out[i].Name] = *draft, true
 		}
 	}
-	if !found {
-		return nil
-	}
-	return out
+	return out, drafts
 }
 
 // judge judges what is there by the Guards of every action, and by the draft. Whoever wrote it,
 // it counts as created by the operator: who may write a label was decided when it was written.
 type judge struct {
 	enforced []*policy.Evaluator // Deny first
-	draft    *policy.Evaluator   // nil if there is none
+	draft    []*policy.Evaluator // the same with the drafts; nil if there is none
+	drafts   map[string]bool     // the boundaries that have one
 }
 
 func (j *judge) judge(o fleet.ScanObject) (string, []status.Violation) {
@@ -123,14 +132,33 @@ func (j *judge) judge(o fleet.ScanObject) (string, []status.Violation) {
 	var out []status.Violation
 	denied := false
 	for _, e := range j.enforced {
-		d := e.Evaluate(r)
+		d := crossings(e, r)
 		denied = denied || e.Action() == skottv1.ActionDeny && !d.Allowed
 		out = append(out, violations(d, e.Action(), place, false)...)
 	}
-	if j.draft != nil && !denied {
-		out = append(out, violations(j.draft.Evaluate(r), skottv1.ActionDeny, place, true)...)
+	if denied {
+		return place, out // a draft would change nothing
+	}
+	for _, e := range j.draft {
+		for _, v := range violations(crossings(e, r), e.Action(), place, true) {
+			if j.drafts[v.Boundary] {
+				out = append(out, v)
+			}
+		}
 	}
 	return place, out
+}
+
+// crossings decides as for a new object. One that may not be created where it is, whatever it
+// says, is there all the same: what it says is judged as in a change.
+func crossings(e *policy.Evaluator, r *policy.Request) policy.Decision {
+	d := e.Evaluate(r)
+	if !d.Allowed && len(d.Violations) == 0 {
+		change := *r
+		change.Operation = "UPDATE"
+		d = e.Evaluate(&change)
+	}
+	return d
 }
 
 func violations(d policy.Decision, action skottv1.Action, place string, draft bool) []status.Violation {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,9 @@ type Fleet struct {
 	claims  claims
 	// encodings of what many clusters must hold.
 	encodings encodings
+	// judging is held while an object is judged, which waits for nothing: scanners take half of
+	// the processors at most, and leave the rest to those who guard.
+	judging chan struct{}
 
 	mu      sync.Mutex
 	members map[string]*member
@@ -49,6 +53,7 @@ func New(options Options) *Fleet {
 		started: time.Now(),
 		claims:  claims{byUID: map[types.UID][]claim{}},
 		members: map[string]*member{},
+		judging: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 }
 

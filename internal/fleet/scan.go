@@ -150,6 +150,7 @@ func summary(all map[schema.GroupResource]*found) *status.Scan {
 	}
 	slices.SortFunc(out.Counts, compareCounts)
 	slices.SortFunc(out.Findings, compareFindings)
+	out.Findings = out.Findings[:min(len(out.Findings), maxFindings)] // a few more may have come while a kind was listed
 	return out
 }
 

@@ -151,7 +151,7 @@ func (r *scanReader) watch(ctx context.Context, kind ScanKind, version, revision
 	resource := kind.resource().WithVersion(version)
 	for wait := backoffFirst; ctx.Err() == nil; {
 		last, err := r.watchOnce(ctx, kind, resource, revision, tell)
-		if apierrors.IsGone(err) || apierrors.IsResourceExpired(err) || apierrors.IsNotFound(err) {
+		if apierrors.IsGone(err) || apierrors.IsResourceExpired(err) || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
 			tell(scanEvent{kind: kind, lost: true})
 			return
 		}

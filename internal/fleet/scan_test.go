@@ -5,6 +5,8 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 
 	"github.com/skott-dev/skott/internal/status"
 )
@@ -67,7 +70,7 @@ func scannerOf(t *testing.T) *scanner {
 	s := newScanner(newLoop(newStation(m, Cluster{ManagementCluster: "mc"}, time.Time{}, func() {}), nil))
 	s.current = Scanning{Judge: marked}
 	s.kinds[configMaps.resource()] = &found{kind: configMaps, crosses: map[types.UID]crossing{}}
-	s.versions[configMaps.resource()] = "v1"
+	s.versions[configMaps.resource()], s.completed = "v1", time.Now()
 	return s
 }
 
@@ -86,8 +89,8 @@ func TestScannerEvents(t *testing.T) {
 	if scan = tell(false, "a", "default", "crosses still"); !scan.Findings[0].Since.Equal(since) {
 		t.Error("it was first seen earlier")
 	}
-	if scan = tell(false, "own", "skott-system", "crosses"); len(scan.Findings) != 1 {
-		t.Error("what is Skott's own is left out")
+	if !s.own(ScanKind{Resource: "secrets"}, "skott-system") || !s.own(ScanKind{Group: "skott.dev", Resource: "datalocations"}, "") || s.own(configMaps, "skott-system") {
+		t.Error("Skott's kubeconfigs and its own kinds are left out, and nothing else where they are")
 	}
 	if scan = tell(false, "b", "default", "innocent"); len(scan.Findings) != 1 {
 		t.Error("an innocent object is no finding")
@@ -128,5 +131,52 @@ func TestScannerLostWatch(t *testing.T) {
 	s.event(scanEvent{kind: configMaps, lost: true})
 	if _, again := s.relist[schema.GroupResource{Resource: "configmaps"}]; !again {
 		t.Error("what a watch has missed is listed again")
+	}
+}
+
+// A list takes its time, and is older than what a watch tells meanwhile.
+func TestScannerListsWhileItWatches(t *testing.T) {
+	s := scannerOf(t)
+	object := func(name, data string) string {
+		return fmt.Sprintf(`{"metadata":{"name":%q,"namespace":"default","uid":%q},"data":{"x":%q}}`, name, name, data)
+	}
+	watched := func(deleted bool, name, data string) scanEvent {
+		return scanEvent{kind: configMaps, deleted: deleted, raw: []byte(object(name, data))}
+	}
+	s.events = make(chan scanEvent, 3)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for _, e := range []scanEvent{watched(false, "fixed", "innocent"), watched(true, "deleted", "crosses"), watched(false, "added", "crosses")} {
+			s.events <- e
+		}
+		fmt.Fprintf(w, `{"metadata":{"resourceVersion":"7"},"items":[%s,%s,%s,%s]}`, object("stays", "crosses"), object("fixed", "crosses"), object("deleted", "crosses"), object("innocent", ""))
+	}))
+	defer server.Close()
+	var err error
+	if s.reader, err = newScanReader(&rest.Config{Host: server.URL}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.listKind(t.Context(), configMaps); err != nil {
+		t.Fatal(err)
+	}
+	s.tell()
+	var got []string
+	for _, f := range s.loop.station.snapshot().Scan.Findings {
+		got = append(got, f.Name)
+	}
+	if diff := cmp.Diff([]string{"added", "stays"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if s.detailed != 2 || s.revisions[configMaps.resource()] != "7" {
+		t.Errorf("%d are kept, at revision %q", s.detailed, s.revisions[configMaps.resource()])
+	}
+}
+
+func TestScannerTellsNothingBeforeItKnowsAll(t *testing.T) {
+	s := scannerOf(t)
+	s.completed = time.Time{}
+	s.event(scanEvent{kind: configMaps, raw: []byte(`{"metadata":{"name":"a","uid":"a"},"data":{"x":"crosses"}}`)})
+	s.tell()
+	if scan := s.loop.station.snapshot().Scan; scan != nil {
+		t.Errorf("what the status remembers would be forgotten: %+v", scan)
 	}
 }

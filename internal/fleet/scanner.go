@@ -25,7 +25,8 @@ import (
 const (
 	// scanIdle is how often it is looked whether there is anything to do.
 	scanIdle = time.Second
-	// scanPause after a change of addresses, at first: many are learned together.
+	// scanPause after a change of addresses, at first: many are learned together. As long is
+	// between two lists of the kinds with findings.
 	scanPause = 5 * time.Second
 	// unprovedFor is how long a cluster may not be proved before everything is watched.
 	unprovedFor = 30 * time.Second
@@ -33,7 +34,12 @@ const (
 	maxUnanswered = 3
 	// maxScanEvents are taken in before what they changed is told.
 	maxScanEvents = 500
+	// maxBetween are taken in between two objects of a list.
+	maxBetween = 16
 )
+
+// gapForbidden is the reason why a kind is not known that the account may not read.
+const gapForbidden = "forbidden"
 
 // scanner finds what is in one cluster that crosses. It runs beside the guard loop; nothing
 // waits for it. Nothing of an innocent object is kept.
@@ -54,12 +60,20 @@ type scanner struct {
 	detailed   int
 	completed  time.Time
 	revision   string
+	told       time.Time
+	untold     bool
+	// listing is the kind that is being listed, and since what watches told of its objects meanwhile: a
+	// crossing, or nil.
+	listing schema.GroupResource
+	since   map[types.UID]*crossing
 
 	nextRound time.Time
 	addresses string        // seen last
 	pause     time.Duration // after the next change of addresses
 	listAt    time.Time     // because of addresses; zero if nothing changed
 	listedAt  time.Time     // because of addresses, last
+	changed   bool          // the addresses, since the kinds with findings were listed
+	changedAt time.Time     // when these were listed because of addresses, last
 	backoff   time.Duration
 	granted   time.Time
 	grants    string
@@ -106,7 +120,8 @@ func (s *scanner) pass(ctx context.Context) error {
 		s.loop.station.update(func(c *Cluster) { c.Scan = nil })
 		return nil
 	}
-	if c.UID == "" || c.Guard.Revision == "" { // nothing was written as the account yet
+	// Nothing was written as the account yet, or nothing would be answered.
+	if c.UID == "" || c.Guard.Revision == "" || c.Guard.Phase == Unreachable {
 		return nil
 	}
 	scanning, ok := s.loop.station.fleet.scanning(c)
@@ -127,10 +142,9 @@ func (s *scanner) pass(ctx context.Context) error {
 // anew.
 func (s *scanner) due(ctx context.Context, scanning Scanning) error {
 	now := time.Now()
-	changed := s.addresses != scanning.Addresses
 	fresh := s.revision == "" || s.current.Rules != scanning.Rules
-	if changed {
-		s.addresses = scanning.Addresses
+	if s.addresses != scanning.Addresses {
+		s.addresses, s.changed = scanning.Addresses, true
 		if now.Sub(s.listedAt) > 4*s.pause {
 			s.pause = scanPause
 		}
@@ -148,11 +162,20 @@ func (s *scanner) due(ctx context.Context, scanning Scanning) error {
 		}
 		return s.round(ctx, scanning)
 	}
+	return s.some(ctx, scanning, now)
+}
+
+// some lists the kinds that are to be listed anew, and after a change of addresses those with findings.
+func (s *scanner) some(ctx context.Context, scanning Scanning, now time.Time) error {
+	crossing := s.changed && now.Sub(s.changedAt) > scanPause
+	if crossing {
+		s.changed, s.changedAt = false, now
+	}
 	var some []ScanKind
 	for _, k := range scanning.Kinds {
 		at, again := s.relist[k.resource()]
 		f := s.kinds[k.resource()]
-		if again && !now.Before(at) || changed && f != nil && len(f.crosses) > 0 {
+		if again && !now.Before(at) || crossing && f != nil && len(f.crosses) > 0 {
 			some = append(some, k)
 		}
 	}
@@ -160,6 +183,7 @@ func (s *scanner) due(ctx context.Context, scanning Scanning) error {
 		return nil
 	}
 	s.current = scanning
+	s.grant(ctx, scanning)
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
@@ -183,8 +207,8 @@ func (s *scanner) round(ctx context.Context, scanning Scanning) error {
 		return err
 	}
 	// From here on everything is judged anew; what was known of a kind stays until it is listed.
-	s.current, s.listAt = scanning, time.Time{}
-	gaps, wanted := map[string]string{}, map[schema.GroupResource]bool{}
+	s.current, s.listAt, s.changed = scanning, time.Time{}, false
+	wanted, names := map[schema.GroupResource]bool{}, map[string]bool{}
 	var list []ScanKind
 	for i, k := range scanning.Kinds {
 		version, sure := served.version(kinds[i])
@@ -193,15 +217,15 @@ func (s *scanner) round(ctx context.Context, scanning Scanning) error {
 			s.versions[k.resource()] = version
 			list = append(list, k)
 		case !sure:
-			gaps[k.Name()] = "its API group does not answer"
+			s.gaps[k.Name()] = "its API group does not answer"
 		}
-		wanted[k.resource()] = version != "" || !sure
+		wanted[k.resource()], names[k.Name()] = version != "" || !sure, version != "" || !sure
 	}
+	maps.DeleteFunc(s.gaps, func(name, _ string) bool { return !names[name] })
 	maps.DeleteFunc(s.kinds, func(r schema.GroupResource, _ *found) bool { return !wanted[r] })
 	maps.DeleteFunc(s.versions, func(r schema.GroupResource, _ string) bool { return !wanted[r] })
 	maps.DeleteFunc(s.relist, func(r schema.GroupResource, _ time.Time) bool { return !wanted[r] })
 	s.recount()
-	s.gaps = gaps
 	// Oldest first does not matter within a round: all are listed, or the round is not over.
 	if err := s.list(ctx, list); err != nil {
 		s.tell()
@@ -257,14 +281,14 @@ func (s *scanner) list(ctx context.Context, kinds []ScanKind) error {
 			s.recount()
 			continue
 		case apierrors.IsForbidden(err):
-			s.gaps[k.Name()] = "forbidden"
+			s.gaps[k.Name()] = gapForbidden
 		case apierrors.IsUnauthorized(err):
 			s.loop.link.account.doubt()
 			return err
 		default:
 			s.gaps[k.Name()] = reasonOf(err)
 		}
-		s.relist[resource] = time.Now().Add(min(2*regrant, s.loop.options().ScanInterval))
+		s.relist[resource] = time.Now().Add(min(regrant, s.loop.options().ScanInterval))
 		if answered(err) {
 			unanswered = 0
 		} else if unanswered++; unanswered == maxUnanswered || unanswered == len(kinds) {
@@ -283,11 +307,14 @@ func (s *scanner) listKind(ctx context.Context, k ScanKind) error {
 	}
 	old := s.kinds[resource]
 	next := &found{kind: k, crosses: map[types.UID]crossing{}}
-	room := s.detailed
+	known, detailed := 0, 0
 	if old != nil {
-		room -= details(old)
+		known = details(old)
 	}
+	s.listing, s.since = resource, map[types.UID]*crossing{}
+	defer func() { s.listing, s.since = schema.GroupResource{}, nil }()
 	revision, err := s.reader.list(ctx, resource.WithVersion(version), func(raw []byte) error {
+		s.between()
 		uid, one, crosses, err := s.judge(k, version, raw, old)
 		if err != nil {
 			return err
@@ -296,10 +323,10 @@ func (s *scanner) listKind(ctx context.Context, k ScanKind) error {
 		if !crosses {
 			return nil
 		}
-		if room >= maxFindings {
+		if s.detailed-known+detailed >= maxFindings {
 			one.finding = nil
 		} else if _, twice := next.crosses[uid]; !twice {
-			room++
+			detailed++
 		}
 		next.crosses[uid] = one
 		return nil
@@ -307,8 +334,33 @@ func (s *scanner) listKind(ctx context.Context, k ScanKind) error {
 	if err != nil {
 		return err
 	}
-	s.kinds[resource], s.revisions[resource], s.detailed = next, revision, room
+	for uid, one := range s.since {
+		delete(next.crosses, uid)
+		if one != nil {
+			next.crosses[uid] = *one
+		}
+	}
+	s.kinds[resource], s.revisions[resource] = next, revision
+	s.recount()
 	return nil
+}
+
+// between takes in what watches tell while a list is read, which may take a minute. What was found
+// or corrected meanwhile is told once in a while.
+func (s *scanner) between() {
+	for range maxBetween {
+		select {
+		case e := <-s.events:
+			s.event(e)
+			s.untold = true
+			continue
+		default:
+		}
+		break
+	}
+	if s.untold && time.Since(s.told) > scanIdle {
+		s.tell()
+	}
 }
 
 func details(f *found) (n int) {
@@ -320,12 +372,17 @@ func details(f *found) (n int) {
 	return n
 }
 
-// recount counts what is kept with texts, after kinds have gone.
+// recount counts what is kept with texts, after kinds have come or gone.
 func (s *scanner) recount() {
 	s.detailed = 0
 	for _, f := range s.kinds {
 		s.detailed += details(f)
 	}
+}
+
+// own are Skott's objects that say where clusters are: its own kinds, and its kubeconfigs.
+func (s *scanner) own(k ScanKind, namespace string) bool {
+	return k.Group == skottv1.GroupVersion.Group || k.Group == "" && k.Resource == "secrets" && namespace == s.loop.options().Namespace
 }
 
 // judge judges one object. When it was first seen to cross is known from before.
@@ -334,11 +391,13 @@ func (s *scanner) judge(k ScanKind, version string, raw []byte, before *found) (
 	if err := json.Unmarshal(raw, m); err != nil {
 		return "", crossing{}, false, fmt.Errorf("cannot read an object of %s: %w", k.Name(), err)
 	}
-	if k.Group == skottv1.GroupVersion.Group || m.Namespace == s.loop.options().Namespace || m.DeletionTimestamp != nil {
+	if s.own(k, m.Namespace) {
 		return m.UID, crossing{}, false, nil
 	}
+	s.loop.station.fleet.judging <- struct{}{}
 	environment, violations := s.current.Judge(ScanObject{
 		Kind: k, Namespace: m.Namespace, Name: m.Name, NamespaceLabels: s.namespaces[m.Namespace], Raw: raw})
+	<-s.loop.station.fleet.judging
 	if len(violations) == 0 {
 		return m.UID, crossing{}, false, nil
 	}
@@ -394,6 +453,9 @@ func (s *scanner) event(e scanEvent) {
 		s.detailed--
 	}
 	delete(f.crosses, uid)
+	if s.listing == resource {
+		s.since[uid] = nil
+	}
 	if e.deleted || !crosses {
 		return
 	}
@@ -403,6 +465,9 @@ func (s *scanner) event(e scanEvent) {
 		s.detailed++
 	}
 	f.crosses[uid] = one
+	if s.listing == resource {
+		s.since[uid] = &one
+	}
 }
 
 // follow watches the kinds in which something may change unseen by admission.
@@ -414,7 +479,13 @@ func (s *scanner) follow(ctx context.Context, all *sync.WaitGroup) {
 	everything := s.current.Open || guard.Phase != Enforced && time.Since(guard.Since) > unprovedFor
 	for resource, f := range s.kinds {
 		revision := s.revisions[resource]
-		if s.watches[resource] != nil || revision == "" || !everything && len(f.crosses) == 0 {
+		if s.watches[resource] != nil || !everything && len(f.crosses) == 0 {
+			continue
+		}
+		if revision == "" { // it was watched before, and what happened since is not known
+			if _, again := s.relist[resource]; !again {
+				s.relist[resource] = time.Now()
+			}
 			continue
 		}
 		kind, version, events := f.kind, s.versions[resource], s.events
@@ -450,12 +521,17 @@ func (s *scanner) stop() {
 	*s = *newScanner(s.loop)
 }
 
-// tell puts what was found into the state of the cluster.
+// tell puts what was found into the state of the cluster, once there is an account of all of it: what
+// was known before a restart stays until then.
 func (s *scanner) tell() {
+	s.told, s.untold = time.Now(), false
+	if s.completed.IsZero() {
+		return
+	}
 	scan := summary(s.kinds)
 	scan.Completed, scan.Revision = s.completed, s.revision
 	for kind, gap := range s.gaps {
-		if gap == "forbidden" && s.refusal != "" {
+		if gap == gapForbidden && s.refusal != "" {
 			gap += ": " + s.refusal
 		}
 		scan.Gaps = append(scan.Gaps, kind+": "+gap)
@@ -471,8 +547,11 @@ func (s *scanner) tell() {
 // grant gives the account the right to read what is scanned, with the given credentials, once
 // in a while. Where the operator itself runs the rights were installed with it.
 func (s *scanner) grant(ctx context.Context, scanning Scanning) {
-	what := fmt.Sprint(scanning.Kinds)
-	if s.loop.link.account.inCluster || what == s.grants && time.Since(s.granted) < max(regrant, s.loop.options().ScanInterval) {
+	what, every := fmt.Sprint(scanning.Kinds), max(regrant, s.loop.options().ScanInterval)
+	if slices.Contains(slices.Collect(maps.Values(s.gaps)), gapForbidden) {
+		every = regrant - scanIdle // it was taken away, or may be granted now
+	}
+	if s.loop.link.account.inCluster || what == s.grants && time.Since(s.granted) < every {
 		return
 	}
 	s.grants, s.granted, s.refusal = what, time.Now(), ""

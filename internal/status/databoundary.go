@@ -66,8 +66,10 @@ func violations(b *skottv1.DataBoundary, view BoundaryView) Verdict {
 	rows, total := view.Scans.Breakdown(b.Name, b.Status.Breakdown)
 	b.Status.Breakdown, b.Status.Violations, b.Status.Draft = rows, number(total), nil
 	if b.Spec.Draft != nil {
-		found, refused := view.Scans.Draft(b.Name)
-		b.Status.Draft = &skottv1.DraftStatus{Violations: number(found), NewlyRefused: number(refused)}
+		b.Status.Draft = &skottv1.DraftStatus{}
+		if found, refused, known := view.Scans.Draft(b.Name); known {
+			b.Status.Draft = &skottv1.DraftStatus{Violations: number(found), NewlyRefused: number(refused)}
+		}
 	}
 	j := judgement{
 		clean: skottv1.ReasonNoViolations, contested: view.Contested, contestedReason: skottv1.ReasonViolations, contestedText: "belong to both sides",

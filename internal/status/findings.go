@@ -21,6 +21,8 @@ const maxRows = 256
 type Scanned struct {
 	Cluster
 	Datacenter string
+	// Outdated: the last round was by other rules than those of now.
+	Outdated bool
 }
 
 // Survey is every cluster that may hold objects that cross.
@@ -99,9 +101,13 @@ func merge(rows []skottv1.ViolationCount) []skottv1.ViolationCount {
 }
 
 // Draft counts what the draft of a boundary finds and the boundary does not, and of that
-// what it alone would refuse.
-func (s Survey) Draft(boundary string) (violations, newlyRefused int) {
+// what it alone would refuse. It is not known while clusters that answer are being scanned by it.
+func (s Survey) Draft(boundary string) (violations, newlyRefused int, known bool) {
+	known = true
 	for _, c := range s.Clusters {
+		if c.Outdated && c.Guard.Phase != Unreachable {
+			known = false
+		}
 		if c.Scan == nil {
 			continue
 		}
@@ -119,7 +125,7 @@ func (s Survey) Draft(boundary string) (violations, newlyRefused int) {
 			}
 		}
 	}
-	return violations, max(newlyRefused, 0)
+	return violations, max(newlyRefused, 0), known
 }
 
 // refusedWithout reports whether the draft of the boundary denies the object, and something
@@ -213,6 +219,8 @@ func (s Survey) Missing() []string {
 			out = append(out, fmt.Sprintf("%s (not read: %s)", c.Key(), Names(c.Scan.Gaps)))
 		case c.Scan.Completed.IsZero():
 			out = append(out, c.Key()+" (the first scan is under way)")
+		case c.Outdated:
+			out = append(out, c.Key()+" (the scan by the present rules is under way)")
 		}
 	}
 	return out

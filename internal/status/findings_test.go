@@ -103,9 +103,18 @@ func TestDraft(t *testing.T) {
 		{Kind: "Pod", Violations: []Violation{{Boundary: "b", Draft: true, Action: skottv1.ActionDeny}, {Boundary: "other", Action: skottv1.ActionDeny}}},
 		{Kind: "Pod", Violations: []Violation{{Boundary: "b", Draft: true, Action: skottv1.ActionDeny}, {Boundary: "other", Action: skottv1.ActionAudit}}},
 	}
-	found, refused := Survey{Clusters: []Scanned{scannedCluster("a", scan), scannedCluster("b", nil)}}.Draft("b")
-	if found != 5 || refused != 2 {
+	survey := Survey{Clusters: []Scanned{scannedCluster("a", scan), scannedCluster("b", nil)}}
+	found, refused, known := survey.Draft("b")
+	if found != 5 || refused != 2 || !known {
 		t.Errorf("%d and %d, want 5, and 2 as one is refused already", found, refused)
+	}
+	survey.Clusters[0].Outdated = true
+	if _, _, known := survey.Draft("b"); known {
+		t.Error("nothing is known of a draft that nothing was scanned by")
+	}
+	survey.Clusters[0].Guard.Phase = Unreachable
+	if _, _, known := survey.Draft("b"); !known {
+		t.Error("one that is away does not hide the rest")
 	}
 }
 
@@ -118,6 +127,8 @@ func TestSeparation(t *testing.T) {
 	gaps.Gaps = []string{"Secret: forbidden"}
 	away := scannedCluster("away", wholly())
 	away.Guard.Phase = Unreachable
+	outdated := scannedCluster("outdated", wholly())
+	outdated.Outdated = true
 	for name, c := range map[string]struct {
 		reason     string
 		clusters   []Scanned
@@ -136,6 +147,7 @@ func TestSeparation(t *testing.T) {
 		"Unknown":  {"one was not scanned", []Scanned{scannedCluster("a", wholly()), scannedCluster("b", nil)}, nil, nil, "staging", "Unknown", "NotScanned", []string{"mc/c/b (not scanned yet)"}, 0},
 		"Gaps":     {"a kind was not read", []Scanned{scannedCluster("a", gaps)}, nil, nil, "staging", "Unknown", "NotScanned", []string{"mc/c/a (not read: Secret: forbidden)"}, 0},
 		"UnderWay": {"no round is complete", []Scanned{scannedCluster("a", &Scan{})}, nil, nil, "staging", "Unknown", "NotScanned", []string{"under way"}, 0},
+		"Outdated": {"it was scanned by other rules", []Scanned{outdated}, nil, nil, "staging", "Unknown", "NotScanned", []string{"by the present rules"}, 0},
 		"Away":     {"it does not answer", []Scanned{away}, nil, nil, "staging", "Unknown", "NotScanned", []string{"last scanned 2026-01-02T12:00:00Z"}, 0},
 		"Both":     {"contested addresses are counted apart", []Scanned{scannedCluster("a", scan), scannedCluster("b", nil)}, []string{"x"}, nil, "staging", "False", "ContestedAddresses", []string{"1 addresses", "1 objects", "not scanned yet"}, 1},
 		"Remembered": {"a restart forgets nothing", []Scanned{scannedCluster("a", nil)}, nil,
