@@ -132,6 +132,13 @@ bench-scale: tools ## Measure the operator with 1,000 clusters, of which few are
 bench-scale-shards: tools ## Show that two operators share the work by --management-cluster-selector.
 	go run ./test/scale -shards -clusters 50 -addresses 1000 -real 0 -steady 30s $(SCALE_FLAGS)
 
+SCAN_FLAGS ?=
+
+.PHONY: bench-scan
+bench-scan: tools ## Fill an API server with 10,000 pods in 4,000 namespaces, and measure what the scan of it takes.
+	go test -run '^$$' -bench 'Judge' -benchtime $(BENCH_TIME) -benchmem ./internal/controller
+	go run ./test/scanbench $(SCAN_FLAGS)
+
 .PHONY: bench-find
 bench-find: ## Compare address.Finder with other matchers, in one run.
 	cd test/bench/matcher && go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCH_TIME) .

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -59,6 +60,11 @@ func (r *dataBoundaries) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	before := b.DeepCopy()
 	view := r.view(p, b, clusters)
 	view.Scans = concerning(r.survey(p), view)
+	if !equality.Semantic.DeepEqual(p.boundaries[b.Name], &b.Spec) { // it was changed, and is not published yet
+		for i := range view.Scans.Clusters {
+			view.Scans.Clusters[i].Outdated = true
+		}
+	}
 	result := ctrl.Result{}
 	if !b.DeletionTimestamp.IsZero() {
 		view.RemovedAt = b.DeletionTimestamp.Add(r.options.BoundaryGrace)

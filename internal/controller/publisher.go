@@ -66,6 +66,8 @@ type publication struct {
 	asked sync.Map
 	// draft is the policy with the drafts of boundaries in place of their rules; nil if there is none.
 	draft *policy.Policy
+	// boundaries are those that it was made of, by name.
+	boundaries map[string]*skottv1.DataBoundarySpec
 	// drafts are the boundaries that have one.
 	drafts map[string]bool
 	// scanKinds are the kinds that are scanned everywhere.
@@ -136,6 +138,10 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 			policy: policy.New(snapshot), clusters: managementClusters, webhooks: hooks, revision: revision,
 		}
 		next.rules, next.scanKinds = rulesDigest(snapshot), scanKinds(next.policy.Rules().Table())
+		next.boundaries = map[string]*skottv1.DataBoundarySpec{}
+		for i := range snapshot.Boundaries {
+			next.boundaries[snapshot.Boundaries[i].Name] = &snapshot.Boundaries[i].Spec
+		}
 		if boundaries, drafts := drafted(snapshot.Boundaries); len(drafts) > 0 {
 			next.draft, next.drafts = next.policy.WithBoundaries(boundaries, snapshot.Environments), drafts
 		}

@@ -194,6 +194,7 @@ func (s *scanner) some(ctx context.Context, scanning Scanning, now time.Time) er
 
 // round lists everything.
 func (s *scanner) round(ctx context.Context, scanning Scanning) error {
+	began := time.Now()
 	s.grant(ctx, scanning)
 	if err := s.prepare(ctx); err != nil {
 		return err
@@ -235,6 +236,8 @@ func (s *scanner) round(ctx context.Context, scanning Scanning) error {
 	s.nextRound = time.Now().Add(s.loop.options().ScanInterval)
 	s.completed, s.revision = time.Now(), scanning.Rules+"-"+scanning.Addresses
 	s.tell()
+	scan := s.loop.station.snapshot().Scan
+	ctrllog.FromContext(ctx).V(1).Info("Scanned", "objects", scan.Objects, "gaps", len(scan.Gaps), "seconds", time.Since(began).Seconds())
 	return nil
 }
 

@@ -72,6 +72,7 @@ var _ = Describe("A platform that is older than its guard", Ordered, func() {
 		soon(ctx, time.Minute, func(g Gomega) { g.Expect(boundary(ctx).Status.Draft).To(BeNil()) })
 		soon(ctx, time.Minute, func(g Gomega) {
 			g.Expect(rows(ctx)).To(ConsistOf(append([]string{inProduction}, inStaging...)))
+			g.Expect(says(boundary(ctx), skottv1.ConditionNoViolations)).NotTo(ContainSubstring("not all was scanned"))
 		})
 	}, SpecTimeout(6*time.Minute))
 
