@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,15 +65,15 @@ func TestJudge(t *testing.T) {
 		want       []string
 		open       bool
 	}{
-		"Denied":                     {[]skottv1.DataBoundary{bounded("b", "Deny", nil)}, crossing, []string{"b Deny false"}, false},
-		"Innocent":                   {[]skottv1.DataBoundary{bounded("b", "Deny", nil)}, innocent, nil, false},
-		"Audited":                    {[]skottv1.DataBoundary{bounded("b", "Audit", nil)}, crossing, []string{"b Audit false"}, true},
-		"A draft denies more":        {[]skottv1.DataBoundary{bounded("b", "Audit", &skottv1.BoundaryRule{Action: "Deny"})}, crossing, []string{"b Audit false", "b Deny true"}, true},
-		"A draft warns":              {[]skottv1.DataBoundary{bounded("b", "Audit", &skottv1.BoundaryRule{Action: "Warn"})}, crossing, []string{"b Audit false", "b Warn true"}, true},
-		"It is denied already":       {[]skottv1.DataBoundary{bounded("a", "Deny", nil), bounded("b", "Audit", &skottv1.BoundaryRule{Action: "Deny"})}, crossing, []string{"a Deny false"}, true},
-		"A draft of something else":  {[]skottv1.DataBoundary{bounded("b", "Audit", reverse)}, crossing, []string{"b Audit false"}, true},
-		"Others have no draft":       {[]skottv1.DataBoundary{bounded("a", "Audit", nil), {ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: skottv1.DataBoundarySpec{BoundaryRule: *reverse, Draft: reverse}}}, crossing, []string{"a Audit false"}, true},
-		"No boundary":                {nil, crossing, nil, false},
+		"Denied":                    {[]skottv1.DataBoundary{bounded("b", "Deny", nil)}, crossing, []string{"b Deny false"}, false},
+		"Innocent":                  {[]skottv1.DataBoundary{bounded("b", "Deny", nil)}, innocent, nil, false},
+		"Audited":                   {[]skottv1.DataBoundary{bounded("b", "Audit", nil)}, crossing, []string{"b Audit false"}, true},
+		"A draft denies more":       {[]skottv1.DataBoundary{bounded("b", "Audit", &skottv1.BoundaryRule{Action: "Deny"})}, crossing, []string{"b Audit false", "b Deny true"}, true},
+		"A draft warns":             {[]skottv1.DataBoundary{bounded("b", "Audit", &skottv1.BoundaryRule{Action: "Warn"})}, crossing, []string{"b Audit false", "b Warn true"}, true},
+		"It is denied already":      {[]skottv1.DataBoundary{bounded("a", "Deny", nil), bounded("b", "Audit", &skottv1.BoundaryRule{Action: "Deny"})}, crossing, []string{"a Deny false"}, true},
+		"A draft of something else": {[]skottv1.DataBoundary{bounded("b", "Audit", reverse)}, crossing, []string{"b Audit false"}, true},
+		"Others have no draft":      {[]skottv1.DataBoundary{bounded("a", "Audit", nil), {ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: skottv1.DataBoundarySpec{BoundaryRule: *reverse, Draft: reverse}}}, crossing, []string{"a Audit false"}, true},
+		"No boundary":               {nil, crossing, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			scanning, known := publicationOf(0, c.boundaries...).scan(stagingCluster)
@@ -119,7 +121,8 @@ func TestScanningChangesWithTheRules(t *testing.T) {
 	}
 }
 
-// BenchmarkJudge is what a scan does with each object of a guarded cluster, from its bytes. Objects a second are of one core.
+// BenchmarkJudge is what a scan does with each object of a guarded cluster, from its bytes. Objects a second are of one
+// core, decoding included.
 func BenchmarkJudge(b *testing.B) {
 	env := make([]map[string]any, 24)
 	for i := range env {
@@ -144,13 +147,25 @@ func BenchmarkJudge(b *testing.B) {
 		} {
 			b.Run(fmt.Sprintf("%s/bytes=%d/addresses=%d", name, len(o.Raw), size), func(b *testing.B) {
 				b.ReportAllocs()
+				before := processorTime(b)
 				for b.Loop() {
 					scanning.Judge(o)
 				}
-				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "objects/s")
+				b.ReportMetric(float64(b.N)/(processorTime(b)-before).Seconds(), "objects/core-s")
 			})
 		}
 	}
+}
+
+// processorTime that was used so far, garbage collection included. On a shared machine it says more than
+// the clock does.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func marshalled(b *testing.B, o any) []byte {

@@ -14,6 +14,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 )
@@ -137,6 +139,24 @@ func expect(d *json.Decoder, want json.Delim) error {
 	return nil
 }
 
+// head is what a scanner knows of an object before it is judged.
+type head struct {
+	Name            string    `json:"name"`
+	Namespace       string    `json:"namespace"`
+	UID             types.UID `json:"uid"`
+	ResourceVersion string    `json:"resourceVersion"`
+}
+
+// readHead reads nothing but that. Case matters: an object may have fields of its own that differ
+// from these in nothing else, and would be taken for one of another namespace.
+func readHead(raw []byte) (head, error) {
+	var object struct {
+		Metadata head `json:"metadata"`
+	}
+	err := utiljson.Unmarshal(raw, &object)
+	return object.Metadata, err
+}
+
 // scanEvent is what a watch tells of an object.
 type scanEvent struct {
 	kind    ScanKind
@@ -187,8 +207,8 @@ func (r *scanReader) watchOnce(ctx context.Context, kind ScanKind, resource sche
 			}
 			return revision, apierrors.FromObject(status)
 		}
-		object := &metav1.PartialObjectMetadata{}
-		if err := json.Unmarshal(event.Object, object); err != nil {
+		object, err := readHead(event.Object)
+		if err != nil {
 			return revision, err
 		}
 		if event.Type != "BOOKMARK" {

@@ -52,6 +52,16 @@ func TestReadList(t *testing.T) {
 	}
 }
 
+func TestReadHead(t *testing.T) {
+	got, err := readHead([]byte(`{"METADATA":{"namespace":"production"},"metadata":{"Namespace":"production","name":"a","namespace":"shop","uid":"u","resourceVersion":"7","managedFields":[{}]},"Metadata":{"namespace":"production"}}`))
+	if want := (head{"a", "shop", "u", "7"}); err != nil || got != want {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := readHead([]byte(`{"metadata":{"name":1}}`)); err == nil {
+		t.Error("a number is no name")
+	}
+}
+
 // marked judges ConfigMaps by their text.
 func marked(o ScanObject) (string, []status.Violation) {
 	var out []status.Violation

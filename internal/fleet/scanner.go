@@ -390,8 +390,8 @@ func (s *scanner) own(k ScanKind, namespace string) bool {
 
 // judge judges one object. When it was first seen to cross is known from before.
 func (s *scanner) judge(k ScanKind, version string, raw []byte, before *found) (types.UID, crossing, bool, error) {
-	m := &metav1.PartialObjectMetadata{}
-	if err := json.Unmarshal(raw, m); err != nil {
+	m, err := readHead(raw)
+	if err != nil {
 		return "", crossing{}, false, fmt.Errorf("cannot read an object of %s: %w", k.Name(), err)
 	}
 	if s.own(k, m.Namespace) {
