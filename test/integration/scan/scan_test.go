@@ -44,6 +44,16 @@ var _ = Describe("A platform that is older than its guard", Ordered, func() {
 		Expect(says(environment(ctx, "staging"), skottv1.ConditionSeparated)).To(HavePrefix("False/"))
 		Expect(says(environment(ctx, "production"), skottv1.ConditionSeparated)).To(HavePrefix("False/"))
 		Expect(metric(ctx, `skott_violations{`)).To(BeEquivalentTo(6))
+
+		By("doing what the README says")
+		output, err := env.Kubectl(ctx, ops, "get", "databoundaries")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(output).To(MatchRegexp(`(?s)VIOLATIONS.*customer-data +Audit .* 6 `))
+		output, err = env.Kubectl(ctx, ops, "describe", "databoundary", "customer-data")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(output).To(And(MatchRegexp(`Cluster: +mc-staging`), MatchRegexp(`Kind: +BackupStorageLocation.velero.io`),
+			MatchRegexp(`Crossing .*ConfigMap kube-system/dns-of-old in cluster mc-staging crosses: .*data\["upstream"\] names host`)))
+		AddReportEntry("kubectl describe", output)
 	}, SpecTimeout(2*time.Minute))
 
 	It("shows what a draft would refuse beside what is refused", func(ctx SpecContext) {
