@@ -42,10 +42,10 @@ func digestOf(line []byte) digest {
 	return digest(sum[:])
 }
 
-// OpenRecord opens the file at path, or makes it, and remembers what is in it. max is its
+// OpenRecord opens the file at path, or makes it, and remembers what is in it. limit is its
 // size in bytes at which another is begun. Without a path nothing is written.
-func OpenRecord(path string, max int64) (*Record, error) {
-	r := &Record{path: path, max: max, young: map[digest]struct{}{}}
+func OpenRecord(path string, limit int64) (*Record, error) {
+	r := &Record{path: path, max: limit, young: map[digest]struct{}{}}
 	if path == "" {
 		return r, nil
 	}

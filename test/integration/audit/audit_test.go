@@ -71,7 +71,7 @@ var _ = Describe("Denials", Ordered, func() {
 		patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"audit":{"tokenSecretRef":{"name":"mc-staging-audit"}}}}`))
 		Expect(hub.Patch(ctx, mc, patch)).To(Succeed())
 		Eventually(collected).WithContext(ctx).WithArguments(webhooked).WithTimeout(time.Minute).Should(Equal("False/NotListening"))
-		Eventually(func() error { return attempt(ctx, testing_, "unheard", nil) }).WithTimeout(90 * time.Second).Should(MatchError(ContainSubstring("SKOTT-D101")))
+		Eventually(func() error { return attempt(ctx, test, "unheard", nil) }).WithTimeout(90 * time.Second).Should(MatchError(ContainSubstring("SKOTT-D101")))
 	}, SpecTimeout(3*time.Minute))
 
 	It("are received once there is one, those of live proofs too, which are not counted", func(ctx SpecContext) {
@@ -136,7 +136,7 @@ var _ = Describe("Denials", Ordered, func() {
 
 	It("come from a log that is followed, through the operator's absence and with a new token, each once", func(ctx SpecContext) {
 		tokenFile := write("testing/token", another+"\n")
-		follower, err := env.NewFollower(ctx, "follower", "--log="+testing_.AuditLog(), "--checkpoint="+write("testing/none", "")+".checkpoint",
+		follower, err := env.NewFollower(ctx, "follower", "--log="+test.AuditLog(), "--checkpoint="+write("testing/none", "")+".checkpoint",
 			"--url="+receiver+followed, "--token-file="+tokenFile, "--certificate-authority="+write("ca.crt", string(ops.CA())))
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(follower.Stop)
@@ -145,7 +145,7 @@ var _ = Describe("Denials", Ordered, func() {
 		Eventually(ofName("unheard")).Should(ContainElement(HaveField("Cluster", followed)), "the log is read from where it begins")
 
 		Expect(operator.Stop()).To(Succeed())
-		Expect(attempt(ctx, testing_, "absent", nil)).To(MatchError(ContainSubstring("SKOTT-D101")))
+		Expect(attempt(ctx, test, "absent", nil)).To(MatchError(ContainSubstring("SKOTT-D101")))
 		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "skott-system", Name: followed + "-audit"}}
 		Expect(hub.Patch(ctx, secret, client.RawPatch("application/merge-patch+json", []byte(`{"stringData":{"bearer":"`+another+"\\n"+another+`-new"}}`)))).To(Succeed())
 		write("testing/token", another+"-new")
@@ -153,7 +153,7 @@ var _ = Describe("Denials", Ordered, func() {
 		Eventually(ofName("absent")).WithTimeout(time.Minute).Should(And(HaveLen(1), HaveEach(HaveField("Cluster", followed))))
 
 		By("replaying what was recorded before the restart")
-		Expect(post(ctx, followed, another, strings.NewReader(event(testing_, "absent")))).To(Equal(http.StatusOK), "the old token")
+		Expect(post(ctx, followed, another, strings.NewReader(event(test, "absent")))).To(Equal(http.StatusOK), "the old token")
 		Expect(post(ctx, webhooked, token, strings.NewReader(event(staging, "twice")))).To(Equal(http.StatusOK))
 		Expect(recorded(Default, "absent")).To(HaveLen(1))
 		Expect(recorded(Default, "twice")).To(HaveLen(3))

@@ -43,7 +43,7 @@ const (
 var (
 	env *testenv.Env
 	// ops is the hub, staging sends its events by itself, and of testing the log is followed.
-	ops, staging, testing_ *testenv.Server
+	ops, staging, test *testenv.Server
 	operator               *testenv.Operator
 	hub                    client.Client
 	// dir holds the certificates of the receiver, its record and the tokens of senders.
@@ -143,7 +143,7 @@ func startServers(ctx context.Context) {
 		"--audit-webhook-batch-max-wait=500ms", "--audit-webhook-initial-backoff=500ms",
 	}})
 	Expect(err).NotTo(HaveOccurred())
-	testing_, err = env.NewServer(ctx, testenv.Options{Name: "testing", AuditPolicy: page("audit-policy.yaml")})
+	test, err = env.NewServer(ctx, testenv.Options{Name: "testing", AuditPolicy: page("audit-policy.yaml")})
 	Expect(err).NotTo(HaveOccurred())
 }
 
@@ -170,7 +170,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	for name, data := range map[string]map[string][]byte{
 		webhooked: {"value": staging.Kubeconfig()}, webhooked + "-audit": {"token": []byte(token + "\n")},
-		followed: {"value": testing_.Kubeconfig()}, followed + "-audit": {"bearer": []byte(another)},
+		followed: {"value": test.Kubeconfig()}, followed + "-audit": {"bearer": []byte(another)},
 	} {
 		Expect(hub.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "skott-system", Name: name}, Data: data})).To(Succeed())
 	}
