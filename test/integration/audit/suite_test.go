@@ -44,8 +44,8 @@ var (
 	env *testenv.Env
 	// ops is the hub, staging sends its events by itself, and of testing the log is followed.
 	ops, staging, test *testenv.Server
-	operator               *testenv.Operator
-	hub                    client.Client
+	operator           *testenv.Operator
+	hub                client.Client
 	// dir holds the certificates of the receiver, its record and the tokens of senders.
 	dir, certificates, record string
 	receiver                  string
