@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -18,6 +19,13 @@ import (
 // HubClient is an uncached client of the administrator that knows Skott's kinds. A request takes no longer than a
 // timeout, unless that is 0.
 func (s *Server) HubClient(timeout time.Duration) (client.Client, error) {
+	config := s.Config()
+	config.Timeout = timeout
+	return ClientOf(config)
+}
+
+// ClientOf is an uncached client that knows Skott's kinds beside the built-in ones.
+func ClientOf(config *rest.Config) (client.Client, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return nil, err
@@ -25,8 +33,6 @@ func (s *Server) HubClient(timeout time.Duration) (client.Client, error) {
 	if err := skottv1.AddToScheme(scheme); err != nil {
 		return nil, err
 	}
-	config := s.Config()
-	config.Timeout = timeout
 	return client.New(config, client.Options{Scheme: scheme})
 }
 
