@@ -5,8 +5,10 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -61,7 +63,7 @@ func startCrossing(ctx context.Context) *crossing {
 		}
 	})
 	l.done.Go(func() {
-		object := testenv.Parse(service("orders.db.prod.example"))
+		object := parse(service("orders.db.prod.example"))
 		for n := 0; ctx.Err() == nil; n++ {
 			sent := time.Now()
 			err := shop.Client().Create(ctx, object.DeepCopy(), client.DryRunAll)
@@ -221,7 +223,13 @@ func metricsOf(o *testenv.Operator) string {
 	if o == nil {
 		return ""
 	}
-	return o.Metrics()
+	response, err := http.Get(o.MetricsURL())
+	if err != nil {
+		return ""
+	}
+	defer response.Body.Close()
+	body, _ := io.ReadAll(response.Body)
+	return string(body)
 }
 
 func hasAStandby(ctx SpecContext) {

@@ -20,7 +20,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/yaml"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -56,10 +59,15 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		testenv.Options{Name: "osl2"}, testenv.Options{Name: "staging"})
 	Expect(err).NotTo(HaveOccurred())
 	ops, sto2, osl2, staging = servers[0], servers[1], servers[2], servers[3]
-	hub, err = ops.HubClient(0)
+	scheme := runtime.NewScheme()
+	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	Expect(skottv1.AddToScheme(scheme)).To(Succeed())
+	hub, err = client.New(ops.Config(), client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 
-	locations, err := testenv.BackupStorageLocations(ctx)
+	velero := testenv.Velero
+	velero.Files = []string{"config/crd/v1/bases/velero.io_backupstoragelocations.yaml"}
+	locations, err := testenv.CRDs(ctx, velero)
 	Expect(err).NotTo(HaveOccurred())
 	barman, err = testenv.CRDs(ctx, testenv.BarmanCloud)
 	Expect(err).NotTo(HaveOccurred())
@@ -115,9 +123,16 @@ func startOperator(ctx context.Context) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
+func parse(text string) *unstructured.Unstructured {
+	GinkgoHelper()
+	u := &unstructured.Unstructured{}
+	Expect(yaml.Unmarshal([]byte(text), &u.Object)).To(Succeed())
+	return u
+}
+
 func create(ctx context.Context, s *testenv.Server, text string) *unstructured.Unstructured {
 	GinkgoHelper()
-	u := testenv.Parse(text)
+	u := parse(text)
 	Expect(s.Client().Create(ctx, u)).To(Succeed())
 	return u
 }
@@ -125,7 +140,7 @@ func create(ctx context.Context, s *testenv.Server, text string) *unstructured.U
 // try asks whether an object would be admitted.
 func try(ctx context.Context, s *testenv.Server, text string) error {
 	GinkgoHelper()
-	return s.Client().Create(ctx, testenv.Parse(text), client.DryRunAll)
+	return s.Client().Create(ctx, parse(text), client.DryRunAll)
 }
 
 var refused = MatchError(ContainSubstring("SKOTT-D"))
