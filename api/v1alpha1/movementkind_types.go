@@ -56,7 +56,9 @@ type MovementField struct {
 	// with are the paths of what belongs to the text, by what it is: endpoint, prefix and
 	// provider of a Bucket, endpoint, suffix and otherwise of an Object, before and after of
 	// a Join, path of Git and Store, port of an Endpoint, namespace of a Cluster, namespace
-	// and kind of a Reference.
+	// and kind of a Reference. With the name of a Reference, the text is no name but stands
+	// below the repository or the secret store that the object of that name has, behind
+	// prefix if there is one.
 	// +optional
 	// +mapType=atomic
 	// +kubebuilder:validation:MaxProperties=4

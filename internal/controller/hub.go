@@ -3,6 +3,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -108,6 +109,9 @@ func Setup(mgr manager.Manager, options Options, recorder *metrics.Recorder) err
 		Inspect: flow.Suspicions, Governs: func(group, resource string) bool { return flow.Builtin().Lookup(group, resource) != nil }, Learned: h.learned.ring,
 	})
 	if err := mgr.Add(h); err != nil {
+		return err
+	}
+	if err := mgr.Add(&past{reader: h.reader, interval: cmp.Or(options.ProbeInterval, 10*time.Second)}); err != nil {
 		return err
 	}
 	for _, setup := range []func(manager.Manager, *hub) error{

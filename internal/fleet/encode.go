@@ -150,14 +150,19 @@ func (d Desired) items(crd client.Object, e *encodings) ([]item, error) {
 		i.hash = sha256.Sum256(fmt.Appendf(nil, "%s %x", i.head, encoded.hash))
 		out = append(out, i)
 	}
-	for _, o := range d.Policies {
-		if err := add(o); err != nil {
+	// Each policy is followed by what binds it: it acts as soon as it is there, and not only when all are, which take long.
+	// (A binding alone is refused: the API server cannot tell whether its writer may read the parameter.)
+	for _, p := range d.Policies {
+		if err := add(p); err != nil {
 			return nil, err
 		}
-	}
-	for _, o := range d.Bindings {
-		if err := add(o); err != nil {
-			return nil, err
+		for _, b := range d.Bindings {
+			if b.Spec.PolicyName != p.Name {
+				continue
+			}
+			if err := add(b); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return out, nil

@@ -67,6 +67,8 @@ type loop struct {
 	served     []string // API groups, as they were discovered at servedAt
 	servedAt   time.Time
 	applied    string // revision of which every object is in records
+	distrust   bool   // a canary was not denied: every object has to be looked at, whatever watches say
+	past       bool   // an object is older than the one that was written: the cluster was restored from a backup
 	watch      *watch
 	learner    *learner
 	proof      *proof // the one under way
@@ -269,6 +271,11 @@ func (l *link) servesPolicies(ctx context.Context) error {
 // act, zero if it wrote nothing.
 func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, err error) {
 	suspects := l.watch.suspects(l.records)
+	if l.distrust {
+		for key := range l.records {
+			suspects[key] = true
+		}
+	}
 	fresh := l.applied != d.Revision
 	if !fresh && len(suspects) == 0 {
 		return 0, nil
@@ -306,11 +313,15 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 			return window, err
 		}
 	}
+	if l.past {
+		l.reopen()
+	}
 	if l.watch == nil { // now that the kind Guard is served
 		if l.watch, err = startWatch(ctx, l.link.account.config, l.station.wake); err != nil {
 			return window, err
 		}
 	}
+	l.distrust = false
 	if fresh {
 		l.applied = d.Revision
 		l.station.update(func(c *Cluster) {
@@ -319,6 +330,17 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 		})
 	}
 	return window, nil
+}
+
+// reopen follows the cluster anew. It was restored from a backup: what watched it before waits for resource versions that
+// are yet to come, and does not hear of anything until then.
+func (l *loop) reopen() {
+	l.past = false
+	l.watch.end()
+	l.watch = nil
+	l.learner.end()
+	l.learner = nil
+	l.station.wake()
 }
 
 // write applies one object unless it is there already.
@@ -335,6 +357,7 @@ func (l *loop) write(ctx context.Context, o item, suspect bool) (bool, error) {
 		if err != nil || !old.drifted(live) {
 			return false, err
 		}
+		l.past = l.past || live != nil && live.UID == old.uid && live.Generation < old.generation
 		if l.station.claim(l.uid) != l.station {
 			return false, nil // an older name took the API server over, and wrote its own
 		}
@@ -420,7 +443,7 @@ func (l *loop) prove(ctx context.Context) (time.Duration, error) {
 		})
 		return l.options().CanaryInterval, nil
 	}
-	l.nextProof = time.Time{}
+	l.distrust, l.nextProof = true, time.Time{}
 	return min(l.delay(), proofPause), nil
 }
 

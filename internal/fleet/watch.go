@@ -32,9 +32,10 @@ type watch struct {
 	// definitions are all CRDs by name: what the cluster serves follows from them.
 	definitions cache.SharedIndexInformer
 	running     sync.WaitGroup
+	cancel      context.CancelFunc
 }
 
-// startWatch starts the informers; they end with the context.
+// startWatch starts the informers; they end with the context, or by end.
 func startWatch(ctx context.Context, config *rest.Config, wake func()) (*watch, error) {
 	c, err := metadata.NewForConfig(config)
 	if err != nil {
@@ -42,6 +43,7 @@ func startWatch(ctx context.Context, config *rest.Config, wake func()) (*watch, 
 	}
 	managed := func(o *metav1.ListOptions) { o.LabelSelector = skottv1.LabelManagedBy + "=" + skottv1.FieldOwner }
 	w := &watch{objects: map[string]cache.SharedIndexInformer{}}
+	ctx, w.cancel = context.WithCancel(ctx)
 	start := func(resource schema.GroupVersionResource, tweak func(*metav1.ListOptions)) cache.SharedIndexInformer {
 		return startInformer(ctx, c, informed{resource, metav1.NamespaceAll, tweak}, wake, &w.running)
 	}
@@ -102,6 +104,14 @@ func startInformer(ctx context.Context, c metadata.Interface, what informed, wak
 	})
 	running.Go(func() { informer.RunWithContext(ctx) })
 	return informer
+}
+
+// end stops every informer, and waits for that.
+func (w *watch) end() {
+	if w != nil {
+		w.cancel()
+		w.wait()
+	}
 }
 
 // wait returns when every informer has ended.

@@ -20,8 +20,9 @@ type Reference struct {
 	// Key of the address, for every form but Text and Alias.
 	Key string
 	// Text as it stands in the object, for those two, Encoded and Link; of a Link also the
-	// Namespace it is in, "" for that of the object.
-	Text, Namespace string
+	// Namespace it is in, "" for that of the object, the Target it names, and what stands
+	// Below the address of that, "" if it means the whole of it.
+	Text, Namespace, Target, Below string
 	// Node is what stands in the object, for Payload.
 	Node any
 
@@ -231,13 +232,13 @@ func (w *walker) reference(text string, element map[string]any) {
 	}
 	r := &w.ref
 	f := r.Field
-	r.Key, r.Text, r.Namespace, r.Node = "", "", "", nil
+	r.Key, r.Text, r.Namespace, r.Target, r.Below, r.Node = "", "", "", "", "", nil
 	switch f.Form {
 	case Text, Encoded:
 		r.Text = text
 	case Link:
 		if kind := w.with(1, element); kind == "" || plural(kind) == f.To.Resource {
-			r.Text, r.Namespace = text, w.with(0, element)
+			w.link(text, element)
 		}
 	case Payload:
 		r.Text, r.Node = text, text
@@ -264,6 +265,20 @@ func (w *walker) reference(text string, element map[string]any) {
 	}
 	if r.Key != "" || r.Text != "" {
 		w.visit(r)
+	}
+}
+
+// link reads the name of another object, or what stands below the address of one that is
+// named beside it.
+func (w *walker) link(text string, element map[string]any) {
+	r := &w.ref
+	r.Text, r.Target, r.Namespace = text, text, w.with(0, element)
+	if steps, _ := r.Field.WithSteps(2); steps == nil {
+		return
+	}
+	r.Target, r.Below = w.with(2, element), address.Path(address.Short(w.with(3, element))+"/"+address.Short(text))
+	if r.Target == "" || r.Below == "" {
+		r.Text = "" // it leads nowhere
 	}
 }
 

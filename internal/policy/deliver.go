@@ -55,7 +55,7 @@ func (e *Evaluator) behind(ref *flow.Reference, object map[string]any, r *Reques
 	if !kind.Namespaced {
 		namespace = ""
 	}
-	found := r.Lookup(kind.Group, kind.Resource, namespace, ref.Text)
+	found := r.Lookup(kind.Group, kind.Resource, namespace, ref.Target)
 	if found == nil {
 		return ""
 	}

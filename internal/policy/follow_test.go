@@ -22,6 +22,8 @@ func follower(t *testing.T, kinds []skottv1.MovementKindSpec, objects ...string)
 		skottv1.Address{Type: "Bucket", Value: "https://s3.example/prod-backups"},
 		skottv1.Address{Type: "Host", Value: "db.prod.example"},
 		skottv1.Address{Type: "Volume", Value: "csi.example/vol-0123456789"},
+		skottv1.Address{Type: "SecretPath", Value: "https://vault.example/secret/prod"},
+		skottv1.Address{Type: "Git", Value: "https://git.example/platform/apps/clusters/prod"},
 	)
 	rules, errs := policy.NewRules(kinds...)
 	for _, err := range errs {
@@ -76,6 +78,15 @@ func TestFollows(t *testing.T) {
 	pod := func(containers string) string {
 		return "{apiVersion: v1, kind: Pod, metadata: {namespace: app, name: sync}, spec: {containers: [" + containers + "]}}"
 	}
+	store := "{kind: SecretStore, metadata: {namespace: app, name: vault}, spec: {provider: {vault: {server: 'https://vault.example', path: secret}}}}"
+	bare := strings.Replace(store, ", path: secret", "", 1)
+	secret := func(spec string) string {
+		return "{apiVersion: external-secrets.io/v1, kind: ExternalSecret, metadata: {namespace: app, name: db}, spec: {secretStoreRef: {name: vault}, " + spec + "}}"
+	}
+	repository := "{kind: GitRepository, metadata: {namespace: app, name: apps}, spec: {url: 'ssh://git@git.example/platform/apps.git'}}"
+	kustomization := func(path string) string {
+		return "{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {namespace: app, name: all}, spec: {path: " + path + ", sourceRef: {kind: GitRepository, name: apps}}}"
+	}
 	for name, c := range map[string]struct {
 		reason, group, resource, object string
 		objects                         []string
@@ -86,6 +97,51 @@ func TestFollows(t *testing.T) {
 			reason: "a restore reads what its location holds", group: "example.io", resource: "restores", objects: []string{location},
 			object: "{apiVersion: example.io/v1, kind: Restore, metadata: {namespace: app}, spec: {location: nightly, locationNamespace: velero}}",
 			want:   `spec.location leads to bucket through "nightly", which belongs to Environment "production" (SKOTT-D102)`, hides: "prod-backups",
+		},
+		"Key": {
+			reason: "a key of a store that all share is production's", group: "external-secrets.io", resource: "externalsecrets", objects: []string{store},
+			object: secret("data: [{secretKey: a, remoteRef: {key: staging/db}}, {secretKey: b, remoteRef: {key: prod/db}}]"),
+			want:   `spec.data[*].remoteRef.key leads to secret store through "prod/db", which belongs to Environment "production"`, hides: "vault.example",
+		},
+		"KeyOfStaging": {
+			reason: "another key of the same store is not", group: "external-secrets.io", resource: "externalsecrets", objects: []string{store},
+			object: secret("data: [{secretKey: a, remoteRef: {key: staging/db}}, {secretKey: b, remoteRef: {key: prodigy/db}}, {secretKey: c, remoteRef: {key: null}}, {remoteRef: 1}]"),
+		},
+		"KeyWithMount": {
+			reason: "the mount may be said again", group: "external-secrets.io", resource: "externalsecrets", objects: []string{store},
+			object: secret("dataFrom: [{extract: {key: secret/data/prod}}]"), want: `spec.dataFrom[*].extract.key leads to secret store through "secret/data/prod"`,
+		},
+		"KeyInAll": {
+			reason: "or stand in the key alone", group: "external-secrets.io", resource: "externalsecrets", objects: []string{bare},
+			object: secret("dataFrom: [{find: {path: secret/data/prod/}}]"), want: `spec.dataFrom[*].find.path leads to secret store`,
+		},
+		"KeyOfNoStore": {
+			reason: "a key of a store that is not there is no address", group: "external-secrets.io", resource: "externalsecrets",
+			object: secret("data: [{secretKey: b, remoteRef: {key: prod/db}}]"),
+		},
+		"KeyOfOtherKind": {
+			reason: "a ClusterSecretStore is meant", group: "external-secrets.io", resource: "externalsecrets", objects: []string{store},
+			object: strings.Replace(secret("data: [{secretKey: b, remoteRef: {key: prod/db}}]"), "{name: vault}", "{name: vault, kind: ClusterSecretStore}", 1),
+		},
+		"KeyBehindTwo": {
+			reason: "the server is two objects away", group: "secrets.hashicorp.com", resource: "vaultstaticsecrets", objects: []string{
+				"{kind: VaultAuth, metadata: {namespace: app, name: auth}, spec: {vaultConnectionRef: vault}}",
+				"{kind: VaultConnection, metadata: {namespace: app, name: vault}, spec: {address: 'https://vault.example:443'}}",
+			},
+			object: "{apiVersion: secrets.hashicorp.com/v1beta1, kind: VaultStaticSecret, metadata: {namespace: app}, spec: {vaultAuthRef: auth, mount: secret, path: prod/db}}",
+			want:   `spec.path leads to secret store through "prod/db"`,
+		},
+		"PathInRepository": {
+			reason: "a directory of a repository that all share", group: "kustomize.toolkit.fluxcd.io", resource: "kustomizations", objects: []string{repository},
+			object: kustomization("./clusters/prod/apps"), want: `spec.path leads to repository through "./clusters/prod/apps"`,
+		},
+		"PathOfStaging": {
+			reason: "another directory of it", group: "kustomize.toolkit.fluxcd.io", resource: "kustomizations", objects: []string{repository},
+			object: kustomization("./clusters/staging"),
+		},
+		"PathOfWrongType": {
+			reason: "a path that is none", group: "kustomize.toolkit.fluxcd.io", resource: "kustomizations", objects: []string{repository},
+			object: kustomization("[./clusters/prod]"),
 		},
 		"ReferenceElsewhere": {
 			reason: "the same name in another namespace is another object", group: "example.io", resource: "restores", objects: []string{location},

@@ -48,6 +48,8 @@ type reading struct {
 	// reference that names it.
 	outer string
 	via   *via
+	// below is what stands below the address that the object names, where only that is meant.
+	below string
 	// delivered: it is known where the object delivers to.
 	delivered bool
 	// pulls: only what is read of an address counts, because the object that names it is
@@ -81,6 +83,10 @@ func (r *reading) object(kind *flow.Kind, object map[string]any, namespace strin
 // reference reads one field.
 func (r *reading) reference(ref *flow.Reference, namespace string, depth int) {
 	if r.e.policies && !ref.Field.InPolicy() {
+		return
+	}
+	if r.below != "" && ref.Field.Form != flow.Link {
+		r.inside(ref)
 		return
 	}
 	if ref.Field.End == flow.Destination {
@@ -230,18 +236,65 @@ func (r *reading) link(ref *flow.Reference, namespace string, depth int) {
 	if !kind.Namespaced {
 		namespace = ""
 	}
-	object := r.lookup(kind, namespace, ref.Text)
+	if r.scattered != nil && ref.Below != "" || r.below != "" && ref.Below != "" {
+		return
+	}
+	object := r.lookup(kind, namespace, ref.Target)
 	if object == nil {
 		return
 	}
-	before := r.via
+	via0, outer, below := r.via, r.outer, r.below
 	if r.via == nil {
 		r.via = &via{path: r.outer + ref.Path(), name: ref.Text, direction: ref.Field.Direction}
 	}
-	outer := r.outer
 	r.outer = ""
+	if ref.Below != "" {
+		r.below = ref.Below
+	}
 	r.object(kind, object, namespace, depth+1)
-	r.via, r.outer = before, outer
+	r.via, r.outer, r.below = via0, outer, below
+}
+
+// inside judges what stands below an address that another object names, unless the address
+// itself decides: that is told where it is named.
+func (r *reading) inside(ref *flow.Reference) {
+	base := ref.Key
+	if ref.Field.Form != flow.Store && ref.Field.Form != flow.Git || r.scattered != nil || ref.Field.End == flow.Destination {
+		return
+	}
+	whole, _ := r.e.book.Owner(base, r.e.spec.Cluster.Datacenter)
+	for _, below := range belows(ref.Field.Form, base, r.below) {
+		key := address.Path(base + "/" + below)
+		match, _ := r.e.book.Owner(key, r.e.spec.Cluster.Datacenter)
+		if before := len(r.exact); match.Address != whole.Address {
+			if r.exact = r.judge(r.exact, ref, key); len(r.exact) > before {
+				return
+			}
+		}
+	}
+}
+
+// belows are the spellings of what stands below an address. A key of Vault may repeat the
+// mount that its store is set to, and may show the "data" of the second version of its API.
+func belows(form flow.Form, base, below string) []string {
+	out := []string{below}
+	if form != flow.Store {
+		return out
+	}
+	if _, mount, ok := strings.Cut(base, "/"); ok {
+		if inner, ok := strings.CutPrefix(below, mount+"/"); ok {
+			out = append(out, inner)
+		}
+	}
+	for _, b := range out {
+		segments := strings.Split(b, "/")
+		for i := range min(2, len(segments)-1) {
+			if segments[i] == "data" {
+				out = append(out, strings.Join(slices.Delete(slices.Clone(segments), i, i+1), "/"))
+			}
+		}
+	}
+	return out
 }
 
 // lookup finds another object, once.

@@ -136,15 +136,18 @@ func own(g *skottv1.Guard, owner string, keys ...string) {
 
 // behind is an object that a reference may name, with what the reader finds in it: the first
 // row that names an address by itself, or one behind another reference. What says where the
-// object itself delivers to counts where that is asked for: ends.
-func behind(to skottv1.MovementTarget, ends bool, depth int) (map[[2]string]map[string]any, []string, flow.Direction) {
+// object itself delivers to counts where that is what by, the reference, asks for, and what
+// has nothing below it does not where by asks for that.
+func behind(to skottv1.MovementTarget, by *flow.Field, depth int) (map[[2]string]map[string]any, []string, flow.Direction) {
 	k := flow.Builtin().Lookup(to.Group, to.Resource)
 	if k == nil || depth > 3 {
 		return nil, nil, ""
 	}
 	id := [2]string{k.Group, k.Resource}
 	for i := range k.Fields {
-		if f := &k.Fields[i]; f.Form != flow.Link && f.Form != flow.Payload && f.Form != flow.Alias && (ends || f.End == "") {
+		f := &k.Fields[i]
+		below := slices.Contains([]flow.Form{flow.Store, flow.Git}, f.Form) || !named(by)
+		if f.Form != flow.Link && f.Form != flow.Payload && f.Form != flow.Alias && below && (by.End == flow.Destination || f.End == "") {
 			object := map[string]any{}
 			fill(k, f, object)
 			return map[[2]string]map[string]any{id: object}, keys(k, f.Path, f.Form, object), f.Direction
@@ -152,7 +155,7 @@ func behind(to skottv1.MovementTarget, ends bool, depth int) (map[[2]string]map[
 	}
 	for i := range k.Fields {
 		if f := &k.Fields[i]; f.Form == flow.Link {
-			if others, found, direction := behind(f.To, ends, depth+1); found != nil {
+			if others, found, direction := behind(f.To, by, depth+1); found != nil {
 				object := map[string]any{}
 				fill(k, f, object)
 				others[id] = object
@@ -161,6 +164,26 @@ func behind(to skottv1.MovementTarget, ends bool, depth int) (map[[2]string]map[
 		}
 	}
 	return nil, nil, ""
+}
+
+// named reports whether a reference names the object beside the text, which stands below its
+// address.
+func named(f *flow.Field) bool {
+	steps, _ := f.WithSteps(2)
+	return f.Form == flow.Link && steps != nil
+}
+
+// below are the keys with what the row of an object says below them.
+func below(k *flow.Kind, f *flow.Field, object map[string]any, keys []string) []string {
+	var out []string
+	flow.Walk(k, object, true, func(r *flow.Reference) {
+		if r.Field.Path == f.Path && r.Field.To == f.To && r.Below != "" {
+			for _, key := range keys {
+				out = append(out, key+"/"+r.Below)
+			}
+		}
+	})
+	return slices.Compact(out)
 }
 
 // Every row of the table is read: an object that crosses by nothing but what the row names is
@@ -179,11 +202,14 @@ func TestEveryRowIsRead(t *testing.T) {
 			r := &policy.Request{Operation: "CREATE", Group: k.Group, Resource: k.Resource, Namespace: "default", User: "admin", Object: object}
 			found, direction := keys(k, f.Path, f.Form, object), f.Direction
 			if f.Form == flow.Link {
-				others, inner, inside := behind(f.To, f.End == flow.Destination, 0)
+				others, inner, inside := behind(f.To, &f, 0)
 				if inner == nil {
 					continue // by TestEveryReferenceLeadsSomewhere
 				}
 				found = inner
+				if named(&f) {
+					found = below(k, &f, object, inner)
+				}
 				if direction == flow.Names {
 					direction = inside
 				}
@@ -244,7 +270,7 @@ func TestEveryDestinationIsRead(t *testing.T) {
 				fill(k, f, object) // with what belongs to the text
 				put(object, slices.Concat(k.Steps(), f.Steps()), text)
 				if f.Form == flow.Link {
-					to, found, _ := behind(f.To, f.End == flow.Destination, 0)
+					to, found, _ := behind(f.To, f, 0)
 					others[name] = to[[2]string{f.To.Group, f.To.Resource}]
 					if owner == "staging" {
 						chain = to

@@ -68,9 +68,7 @@ func start(ctx context.Context, env *testenv.Env) ([]*target, error) {
 
 // newTarget is a server that has the kinds of the objects.
 func newTarget(ctx context.Context, server *testenv.Server) (*target, error) {
-	velero := testenv.Velero
-	velero.Files = []string{"config/crd/v1/bases/velero.io_backupstoragelocations.yaml"}
-	crds, err := testenv.CRDs(ctx, velero)
+	crds, err := testenv.BackupStorageLocations(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,8 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/internal/address"
 	"github.com/skott-dev/skott/internal/flow"
 )
 
@@ -49,6 +51,9 @@ func (p *planter) link(out *plan, f *flow.Field, o owner) (*plan, error) {
 	if target == nil {
 		return nil, fmt.Errorf("leads to %s of group %q, which are in no table", f.To.Resource, f.To.Group)
 	}
+	if steps, _ := f.WithSteps(2); steps != nil {
+		return p.under(out, f, o, target)
+	}
 	name := "linked"
 	if f.End == flow.Destination {
 		name = "there"
@@ -68,13 +73,46 @@ func (p *planter) link(out *plan, f *flow.Field, o owner) (*plan, error) {
 	return out, nil
 }
 
+// under plants what stands below the address that another object names. That address is
+// everybody's: what is below it is the owner's.
+func (p *planter) under(out *plan, f *flow.Field, o owner, target *flow.Kind) (*plan, error) {
+	at := slices.Concat(p.kind.Steps(), f.Steps())
+	own := string(o) + "/x"
+	text, ok := p.pick(at, own, "./"+own)
+	name := p.with(out, f, 2, "linked")
+	if !ok || name == "" {
+		return nil, errNoText
+	}
+	p.with(out, f, 1, target.Kind)
+	prefix := p.with(out, f, 3, "mount")
+	out.values = append(out.values, value{at, text})
+	shared := &planter{table: p.table, below: true}
+	object, inner := shared.target(target, f.Direction, everybody, maxLinks)
+	if inner == nil {
+		return nil, fmt.Errorf("leads to %s, which have nothing below them", target.Kind)
+	}
+	out.linked = append(inner.linked, Linked{target.Group, target.Resource, name, object})
+	out.inner = inner.inner
+	for _, l := range out.linked {
+		flow.Walk(p.table.Lookup(l.Group, l.Resource), l.Object, true, func(r *flow.Reference) {
+			if r.Field == out.inner {
+				out.declared = []skottv1.Address{{Type: skottv1.AddressType(r.Field.Type), Value: "https://" + address.Path(r.Key+"/"+prefix+"/"+own)}}
+			}
+		})
+	}
+	return out, nil
+}
+
 // target is an object of a kind that names an address of the owner, in the direction of the
 // link that leads to it.
 func (p *planter) target(k *flow.Kind, direction flow.Direction, o owner, links int) (map[string]any, *plan) {
-	inner := &planter{table: p.table, kind: k}
+	inner := &planter{table: p.table, kind: k, below: p.below}
 	for i := range k.Fields {
 		f := &k.Fields[i]
 		if f.End == flow.Destination || f.Type == flow.Namespace || f.CreateOnly || f.Form == flow.Link && links == 0 {
+			continue
+		}
+		if p.below && !slices.Contains([]flow.Form{flow.Link, flow.Store, flow.Git}, f.Form) {
 			continue
 		}
 		if direction == flow.Names && f.Direction == flow.To {
@@ -87,7 +125,7 @@ func (p *planter) target(k *flow.Kind, direction flow.Direction, o owner, links 
 			if next == nil || next == k {
 				continue
 			}
-			object, further := p.target(next, direction, o, links-1)
+			object, further := inner.target(next, direction, o, links-1)
 			if further == nil {
 				continue
 			}

@@ -22,6 +22,8 @@ const (
 	production owner = "prod"
 	staging    owner = "stage"
 	nobody     owner = "other"
+	// everybody has what others own a part of.
+	everybody owner = "common"
 )
 
 func (o owner) host() string { return string(o) + ".gen.example" }
@@ -95,6 +97,8 @@ type planter struct {
 	kind   *flow.Kind
 	schema *Schema // nil if none is known
 	hints  map[string]string
+	// below: only addresses that something may stand below are planted.
+	below bool
 }
 
 var errNoText = errors.New("no spelling of the address is valid there")

@@ -5,10 +5,8 @@ package e2e_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -63,7 +61,7 @@ func startCrossing(ctx context.Context) *crossing {
 		}
 	})
 	l.done.Go(func() {
-		object := parse(service("orders.db.prod.example"))
+		object := testenv.Parse(service("orders.db.prod.example"))
 		for n := 0; ctx.Err() == nil; n++ {
 			sent := time.Now()
 			err := shop.Client().Create(ctx, object.DeepCopy(), client.DryRunAll)
@@ -223,13 +221,7 @@ func metricsOf(o *testenv.Operator) string {
 	if o == nil {
 		return ""
 	}
-	response, err := http.Get(o.MetricsURL())
-	if err != nil {
-		return ""
-	}
-	defer response.Body.Close()
-	body, _ := io.ReadAll(response.Body)
-	return string(body)
+	return o.Metrics()
 }
 
 func hasAStandby(ctx SpecContext) {

@@ -75,7 +75,7 @@ func judgesNamespaces(ctx SpecContext) {
 	Expect(try(ctx, shop, claim("restore", "staging"))).To(Succeed())
 
 	By("creating a namespace of staging in a production cluster")
-	Expect(production.Client().Create(ctx, parse(claim("rehearsal", "staging")))).To(Succeed())
+	Expect(production.Client().Create(ctx, testenv.Parse(claim("rehearsal", "staging")))).To(Succeed())
 	began := time.Now()
 	eventually(ctx, production, bucket("rehearsal", "prod-backups"), refuses("D102", `Environment "staging"`))
 	AddReportEntry("the namespace counts as staging after", time.Since(began).String())
@@ -157,20 +157,13 @@ func labelsArgoCDSecrets(ctx SpecContext) {
 
 // metric is the value of one series of the operator.
 func metric(series string) func() string {
-	return func() string {
-		for line := range strings.Lines(metricsOf(operator)) {
-			if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok && name == series {
-				return value
-			}
-		}
-		return ""
-	}
+	return func() string { return operator.Metric(series) }
 }
 
 func reportsAndCounts(ctx SpecContext) {
 	restored := metric(`skott_restored_total{kind="ValidatingAdmissionPolicyBinding"}`)
 	before := restored()
-	binding := parse("apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: {name: skott-network-deny}\n")
+	binding := testenv.Parse("apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: {name: skott-network-deny}\n")
 	Expect(shop.Client().Delete(ctx, binding)).To(Succeed())
 	began := time.Now()
 	Eventually(func() error { return shop.Client().Get(ctx, client.ObjectKeyFromObject(binding), binding) }).

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/testenv"
 )
 
 // shippers is a kind that no table knows, of a company's own: it copies a bucket.
@@ -77,7 +78,7 @@ func ungoverned(ctx context.Context) func() ([]string, error) {
 
 func learnsKindsOfUsers(ctx SpecContext) {
 	By("installing a kind that moves data and that no table knows")
-	definition := parse(shippers)
+	definition := testenv.Parse(shippers)
 	Expect(shop.Client().Create(ctx, definition)).To(Succeed())
 	listed := "Shipper.ship.example [spec.bucket spec.endpoint] [platform/shop]"
 	Eventually(ungoverned(ctx)).WithContext(ctx).WithTimeout(30 * time.Second).Should(ContainElement(listed))
@@ -105,7 +106,7 @@ func learnsKindsOfUsers(ctx SpecContext) {
 
 	By("taking the kind away, and giving it back in another version")
 	Expect(shop.Client().Delete(ctx, definition)).To(Succeed())
-	again := parse(shippers)
+	again := testenv.Parse(shippers)
 	Eventually(func() error { return shop.Client().Create(ctx, again.DeepCopy()) }).WithContext(ctx).WithTimeout(30 * time.Second).Should(Succeed())
 	eventually(ctx, shop, shipper("prod-backups"), refuses("D102"))
 

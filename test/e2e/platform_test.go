@@ -18,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/test/testenv"
@@ -230,17 +229,10 @@ func remove(ctx context.Context, objects ...client.Object) {
 }
 
 // parse reads one object.
-func parse(text string) *unstructured.Unstructured {
-	GinkgoHelper()
-	u := &unstructured.Unstructured{}
-	Expect(yaml.Unmarshal([]byte(text), &u.Object)).To(Succeed())
-	return u
-}
-
 // try asks an API server, by dry run, whether it would create an object.
 func try(ctx context.Context, s *testenv.Server, text string) error {
 	GinkgoHelper()
-	return s.Client().Create(ctx, parse(text), client.DryRunAll)
+	return s.Client().Create(ctx, testenv.Parse(text), client.DryRunAll)
 }
 
 // bucket is a backup location of Velero.

@@ -16,13 +16,10 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -70,10 +67,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	ops, production, staging, shop, spare = servers[0], servers[1], servers[2], servers[3], servers[4]
 
-	scheme := runtime.NewScheme()
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(skottv1.AddToScheme(scheme)).To(Succeed())
-	hub, err = client.New(ops.Config(), client.Options{Scheme: scheme})
+	hub, err = ops.HubClient(0)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(installKinds(ctx)).To(Succeed())
 	operatorKubeconfig, err = env.InstallOperator(ctx, ops)
@@ -84,9 +78,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 // installKinds runs Cluster API in the Management Clusters, registers their clusters, and installs the kind of Velero
 // that names a bucket where a bucket will be named.
 func installKinds(ctx context.Context) error {
-	velero := testenv.Velero
-	velero.Files = []string{"config/crd/v1/bases/velero.io_backupstoragelocations.yaml"}
-	locations, err := testenv.CRDs(ctx, velero)
+	locations, err := testenv.BackupStorageLocations(ctx)
 	if err != nil {
 		return err
 	}

@@ -48,10 +48,15 @@ var faults = []fault{
 	{"old backup restored over the guard", backupRestored},
 	{"DataBoundary deleted", boundaryDeleted},
 	{"production ManagementCluster moved, then deleted", deletedInUse},
+	{"Environment deleted in use", environmentDeleted},
+	{"two boundaries that disagree", boundariesDisagree},
+	{"address book larger than one Guard", bookSplit},
 	{"etcd of a cluster full", etcdFull},
 	{"etcd of a cluster killed", etcdKilled},
 	{"API server of a cluster killed", func(ctx context.Context) { apiKilled(ctx, shop) }},
 	{"Ops Cluster down", hubDown},
+	{"etcd of a cluster restored from an old backup", clusterRestored},
+	{"etcd of the Ops Cluster restored from an old backup", hubRestored},
 	{"every API server and etcd restarted, in any order", allRestarted},
 }
 

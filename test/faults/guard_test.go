@@ -70,7 +70,7 @@ func pinnedKept(ctx context.Context) {
 // that only audit, which nothing refuses where they are not pinned.
 func backupRestored(ctx context.Context) {
 	for _, s := range []*testenv.Server{staging, shop} {
-		g := parse("{apiVersion: skott.dev/v1alpha1, kind: Guard, metadata: {name: skott}}")
+		g := testenv.Parse("{apiVersion: skott.dev/v1alpha1, kind: Guard, metadata: {name: skott}}")
 		Expect(s.Client().Get(ctx, client.ObjectKeyFromObject(g), g)).To(Succeed())
 		Expect(unstructured.SetNestedMap(g.Object, map[string]any{}, "spec", "addresses")).To(Succeed())
 		Expect(unstructured.SetNestedField(g.Object, "0123456789ab", "spec", "revision")).To(Succeed())

@@ -20,7 +20,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/skott-dev/skott/test/testenv"
 )
@@ -47,10 +46,10 @@ type request struct {
 }
 
 func crossing(name, text string) request {
-	return request{name: name, crossing: true, object: parse(text)}
+	return request{name: name, crossing: true, object: testenv.Parse(text)}
 }
 
-func permitted(name, text string) request { return request{name: name, object: parse(text)} }
+func permitted(name, text string) request { return request{name: name, object: testenv.Parse(text)} }
 
 // mix is what is sent to each cluster. All are dry runs, which admission judges like any other, so that the data of
 // etcd does not grow with the load.
@@ -223,7 +222,7 @@ func (t *tally) sample(now time.Time, s *testenv.Server, r *request, answer stri
 
 // cannotDecide is an answer of an API server that does not know its policies or their parameters yet.
 func cannotDecide(err error) bool {
-	return apierrors.IsForbidden(err) && slices.ContainsFunc([]string{"not yet ready to handle request", "failed to configure policy",
+	return slices.ContainsFunc([]string{"not yet ready to handle request", "failed to configure policy",
 		"failed to configure binding"}, func(s string) bool { return strings.Contains(err.Error(), s) })
 }
 
@@ -323,14 +322,6 @@ func (l *load) print() {
 }
 
 func inTenths(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }
-
-func parse(text string) *unstructured.Unstructured {
-	u := &unstructured.Unstructured{}
-	if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
-		panic(err)
-	}
-	return u
-}
 
 func service(host string) string {
 	return "{apiVersion: v1, kind: Service, metadata: {generateName: load-, namespace: default}, spec: {type: ExternalName, externalName: " + host + "}}"

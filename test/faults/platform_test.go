@@ -7,8 +7,6 @@ package faults_test
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -186,11 +184,11 @@ func settled(ctx context.Context) {
 // statusIsSo compares what the hub says with what the clusters answer and hold.
 func statusIsSo(ctx context.Context) {
 	GinkgoHelper()
-	canary := parse("{apiVersion: skott.dev/v1alpha1, kind: Guard, metadata: {name: skott}}")
+	canary := testenv.Parse("{apiVersion: skott.dev/v1alpha1, kind: Guard, metadata: {name: skott}}")
 	revisions := map[string]bool{}
 	for name, s := range clusters() {
 		Expect(deniedBySkott(s.Client().Delete(ctx, canary.DeepCopy(), client.DryRunAll))).To(BeTrue(), name)
-		g := parse("{apiVersion: skott.dev/v1alpha1, kind: Guard, metadata: {name: skott}}")
+		g := testenv.Parse("{apiVersion: skott.dev/v1alpha1, kind: Guard, metadata: {name: skott}}")
 		Expect(s.Client().Get(ctx, client.ObjectKeyFromObject(g), g)).To(Succeed())
 		revision, _, _ := unstructured.NestedString(g.Object, "spec", "revision")
 		Expect(revision).NotTo(BeEmpty())
@@ -205,25 +203,16 @@ func statusIsSo(ctx context.Context) {
 
 // tries asks an API server, by dry run, to create an object.
 func tries(ctx context.Context, s *testenv.Server, text string) error {
-	return s.Client().Create(ctx, parse(text), client.DryRunAll)
+	return s.Client().Create(ctx, testenv.Parse(text), client.DryRunAll)
 }
 
 // age of the last proof of a cluster, by the operator's metrics; an hour if it says nothing.
 func age(cluster string) time.Duration {
-	response, err := http.Get(operator.MetricsURL())
+	seconds, err := strconv.ParseFloat(operator.Metric(`skott_policy_age_seconds{cluster="`+cluster+`"}`), 64)
 	if err != nil {
 		return time.Hour
 	}
-	defer response.Body.Close()
-	body, _ := io.ReadAll(response.Body)
-	for line := range strings.Lines(string(body)) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), `skott_policy_age_seconds{cluster="`+cluster+`"} `); ok {
-			if seconds, err := strconv.ParseFloat(value, 64); err == nil {
-				return time.Duration(seconds * float64(time.Second))
-			}
-		}
-	}
-	return time.Hour
+	return time.Duration(seconds * float64(time.Second))
 }
 
 // acts waits until an address that was just declared is refused.

@@ -18,14 +18,10 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -79,10 +75,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	ops, production, staging, shop = servers[0], servers[1], servers[2], servers[3]
 
-	scheme := runtime.NewScheme()
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(skottv1.AddToScheme(scheme)).To(Succeed())
-	hub, err = client.New(withTimeout(ops.Config()), client.Options{Scheme: scheme})
+	hub, err = ops.HubClient(10 * time.Second)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(install(ctx)).To(Succeed())
 	operatorKubeconfig, err = env.InstallOperator(ctx, ops)
@@ -95,11 +88,6 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	settled(ctx)
 	requests = startLoad()
 }, NodeTimeout(4*time.Minute))
-
-func withTimeout(c *rest.Config) *rest.Config {
-	c.Timeout = 10 * time.Second
-	return c
-}
 
 // pinFlags make an API server read config/static-admission.
 func pinFlags(dir string) ([]string, error) {
@@ -123,9 +111,7 @@ plugins:
 
 // install brings Cluster API to staging, and the kind of Velero that names a bucket to all who will name one.
 func install(ctx context.Context) error {
-	velero := testenv.Velero
-	velero.Files = []string{"config/crd/v1/bases/velero.io_backupstoragelocations.yaml"}
-	locations, err := testenv.CRDs(ctx, velero)
+	locations, err := testenv.BackupStorageLocations(ctx)
 	if err != nil {
 		return err
 	}

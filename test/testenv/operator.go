@@ -5,6 +5,7 @@ package testenv
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -127,6 +128,27 @@ func (o *Operator) Running() bool { return o.process.pid() != 0 }
 // MetricsURL is where the operator serves its metrics.
 func (o *Operator) MetricsURL() string {
 	return fmt.Sprintf("http://%s:%d/metrics", loopback, o.ports[0])
+}
+
+// Metrics are what the operator says there; "" if it does not answer.
+func (o *Operator) Metrics() string {
+	response, err := http.Get(o.MetricsURL())
+	if err != nil {
+		return ""
+	}
+	defer response.Body.Close() // only read
+	body, _ := io.ReadAll(response.Body)
+	return string(body)
+}
+
+// Metric is the value of one series, as it is written; "" if there is none.
+func (o *Operator) Metric(series string) string {
+	for line := range strings.Lines(o.Metrics()) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), series+" "); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // LogFile holds everything that the operator printed.

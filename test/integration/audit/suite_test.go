@@ -22,8 +22,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -161,10 +159,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	receiver = fmt.Sprintf("https://127.0.0.1:%d/audit/", port)
 	startServers(ctx)
 
-	scheme := runtime.NewScheme()
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(skottv1.AddToScheme(scheme)).To(Succeed())
-	hub, err = client.New(ops.Config(), client.Options{Scheme: scheme})
+	hub, err = ops.HubClient(0)
 	Expect(err).NotTo(HaveOccurred())
 	kubeconfig, err := env.InstallOperator(ctx, ops)
 	Expect(err).NotTo(HaveOccurred())

@@ -130,7 +130,7 @@ func survives(ctx context.Context, name string) {
 
 func keepsTombstones(ctx SpecContext) {
 	By("deleting the object")
-	Expect(sto2.Client().Delete(ctx, parse(bucket("velero-1", "x")))).To(Succeed())
+	Expect(sto2.Client().Delete(ctx, testenv.Parse(bucket("velero-1", "x")))).To(Succeed())
 	survives(ctx, "velero-1")
 
 	By("starting anew")
@@ -356,7 +356,7 @@ func learnsMany(ctx SpecContext) {
 	var group errgroup.Group
 	group.SetLimit(16)
 	for n := range many {
-		group.Go(func() error { return fast.Create(ctx, parse(volume(n))) })
+		group.Go(func() error { return fast.Create(ctx, testenv.Parse(volume(n))) })
 	}
 	Expect(group.Wait()).To(Succeed())
 
@@ -427,7 +427,7 @@ func survivesBlindness(ctx SpecContext) {
 
 	By("losing what was deleted meanwhile, and only after its retention")
 	Expect(sto2.Restart(ctx)).To(Succeed())
-	Expect(sto2.Client().Delete(ctx, parse(bucket("velero-3", "x")))).To(Succeed())
+	Expect(sto2.Client().Delete(ctx, testenv.Parse(bucket("velero-3", "x")))).To(Succeed())
 	survives(ctx, "velero-3")
 
 	By("deleting the whole production cluster")

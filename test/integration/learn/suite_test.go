@@ -20,10 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/yaml"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -59,15 +56,10 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		testenv.Options{Name: "osl2"}, testenv.Options{Name: "staging"})
 	Expect(err).NotTo(HaveOccurred())
 	ops, sto2, osl2, staging = servers[0], servers[1], servers[2], servers[3]
-	scheme := runtime.NewScheme()
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(skottv1.AddToScheme(scheme)).To(Succeed())
-	hub, err = client.New(ops.Config(), client.Options{Scheme: scheme})
+	hub, err = ops.HubClient(0)
 	Expect(err).NotTo(HaveOccurred())
 
-	velero := testenv.Velero
-	velero.Files = []string{"config/crd/v1/bases/velero.io_backupstoragelocations.yaml"}
-	locations, err := testenv.CRDs(ctx, velero)
+	locations, err := testenv.BackupStorageLocations(ctx)
 	Expect(err).NotTo(HaveOccurred())
 	barman, err = testenv.CRDs(ctx, testenv.BarmanCloud)
 	Expect(err).NotTo(HaveOccurred())
@@ -123,16 +115,9 @@ func startOperator(ctx context.Context) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
-func parse(text string) *unstructured.Unstructured {
-	GinkgoHelper()
-	u := &unstructured.Unstructured{}
-	Expect(yaml.Unmarshal([]byte(text), &u.Object)).To(Succeed())
-	return u
-}
-
 func create(ctx context.Context, s *testenv.Server, text string) *unstructured.Unstructured {
 	GinkgoHelper()
-	u := parse(text)
+	u := testenv.Parse(text)
 	Expect(s.Client().Create(ctx, u)).To(Succeed())
 	return u
 }
@@ -140,7 +125,7 @@ func create(ctx context.Context, s *testenv.Server, text string) *unstructured.U
 // try asks whether an object would be admitted.
 func try(ctx context.Context, s *testenv.Server, text string) error {
 	GinkgoHelper()
-	return s.Client().Create(ctx, parse(text), client.DryRunAll)
+	return s.Client().Create(ctx, testenv.Parse(text), client.DryRunAll)
 }
 
 var refused = MatchError(ContainSubstring("SKOTT-D"))

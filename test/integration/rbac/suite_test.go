@@ -16,8 +16,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -64,10 +62,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	servers, err := env.NewServers(ctx, testenv.Options{Name: "ops"}, testenv.Options{Name: "management"}, testenv.Options{Name: "workload"})
 	Expect(err).NotTo(HaveOccurred())
 	ops, management, workload = servers[0], servers[1], servers[2]
-	scheme := runtime.NewScheme()
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(skottv1.AddToScheme(scheme)).To(Succeed())
-	hub, err = client.New(ops.Config(), client.Options{Scheme: scheme})
+	hub, err = ops.HubClient(0)
 	Expect(err).NotTo(HaveOccurred())
 
 	Expect(management.StartClusterAPI(ctx)).To(Succeed())

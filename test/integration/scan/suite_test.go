@@ -20,9 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -56,10 +54,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	servers, err := env.NewServers(ctx, testenv.Options{Name: "ops"}, testenv.Options{Name: "production"}, testenv.Options{Name: "staging"}, testenv.Options{Name: "untouched"})
 	Expect(err).NotTo(HaveOccurred())
 	ops, production, staging, untouched = servers[0], servers[1], servers[2], servers[3]
-	scheme := runtime.NewScheme()
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(skottv1.AddToScheme(scheme)).To(Succeed())
-	hub, err = client.New(ops.Config(), client.Options{Scheme: scheme})
+	hub, err = ops.HubClient(0)
 	Expect(err).NotTo(HaveOccurred())
 
 	By("growing a platform that nobody has guarded")
