@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 )
 
 // Prometheus is a Prometheus that scrapes and evaluates rules every second, run as a process.
@@ -30,9 +32,9 @@ func Program(name string) (string, error) {
 	return path, nil
 }
 
-// StartPrometheus runs a Prometheus with its files under dir, which scrapes target (host:port) and
-// works by a file of rules. The caller must call Stop.
-func StartPrometheus(ctx context.Context, dir, target, rules string) (*Prometheus, error) {
+// StartPrometheus runs a Prometheus with its files under dir, which scrapes the pages of metrics at
+// some URLs and works by a file of rules. The caller must call Stop.
+func StartPrometheus(ctx context.Context, dir, rules string, pages ...string) (*Prometheus, error) {
 	binary, err := Program("prometheus")
 	if err != nil {
 		return nil, err
@@ -42,8 +44,12 @@ func StartPrometheus(ctx context.Context, dir, target, rules string) (*Prometheu
 		return nil, err
 	}
 	config := filepath.Join(dir, "prometheus.yml")
+	targets := make([]string, len(pages))
+	for i, page := range pages {
+		targets[i] = strconv.Quote(strings.TrimSuffix(strings.TrimPrefix(page, "http://"), "/metrics"))
+	}
 	content := fmt.Sprintf("global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [%q]\n"+
-		"scrape_configs:\n- job_name: skott\n  static_configs: [{targets: [%q]}]\n", rules, target)
+		"scrape_configs:\n- job_name: skott\n  static_configs: [{targets: [%s]}]\n", rules, strings.Join(targets, ", "))
 	if err := os.WriteFile(config, []byte(content), 0o600); err != nil {
 		return nil, fmt.Errorf("cannot configure Prometheus: %w", err)
 	}
