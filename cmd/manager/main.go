@@ -46,6 +46,7 @@ func run() error {
 		leaderElect    bool
 		metricsAddress string
 		probeAddress   string
+		profileAddress string
 	)
 	flag.StringVar(&options.Namespace, "namespace", "skott-system", "Namespace of the operator, and of its accounts in every guarded cluster.")
 	flag.StringVar(&options.ArgoCDNamespace, "argocd-namespace", "argocd", "Namespace of Argo CD's cluster Secrets, which are labelled like the Clusters they point to; empty for none.")
@@ -64,6 +65,7 @@ func run() error {
 	flag.BoolVar(&leaderElect, "leader-elect", false, "Let only one of several replicas work.")
 	flag.StringVar(&metricsAddress, "metrics-bind-address", ":8080", "Address of the metrics; 0 for none.")
 	flag.StringVar(&probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 for none.")
+	flag.StringVar(&profileAddress, "pprof-bind-address", "", "Address of Go's profiles, for loopback only; empty for none.")
 	log := zap.Options{}
 	log.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -76,6 +78,7 @@ func run() error {
 		Scheme:                        scheme(),
 		Metrics:                       server.Options{BindAddress: metricsAddress},
 		HealthProbeBindAddress:        probeAddress,
+		PprofBindAddress:              profileAddress,
 		LeaderElection:                leaderElect,
 		LeaderElectionID:              "skott.dev",
 		LeaderElectionNamespace:       options.Namespace,

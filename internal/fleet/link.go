@@ -84,7 +84,7 @@ func withoutCredentials(config *rest.Config) (*rest.Config, error) {
 	if err != nil {
 		return nil, errors.New("cannot use the given credentials: the server is not a valid URL")
 	}
-	return &rest.Config{Host: host.String(), Transport: base, QPS: qps, Burst: burst, UserAgent: userAgent, WarningHandler: rest.NoWarnings{}}, nil
+	return &rest.Config{Host: host.String(), Transport: inPieces{base}, QPS: qps, Burst: burst, UserAgent: userAgent, WarningHandler: rest.NoWarnings{}}, nil
 }
 
 // withToken adds a token to every request of a configuration. Without a timeout it is fit
