@@ -76,7 +76,7 @@ func pod(i int, database string) *corev1.Pod {
 		Annotations: map[string]string{"prometheus.io/scrape": "true", "checksum/config": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}}}
 	for n, name := range []string{"web", "proxy"} {
 		container := corev1.Container{Name: name, Image: fmt.Sprintf("registry.stage.example/shop/%s:1.%d", name, i%50),
-			Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: int32(8080 + n)}}} //nolint:gosec // two ports
+			Ports: []corev1.ContainerPort{{Name: name, ContainerPort: int32(8080 + n)}}} //nolint:gosec // two ports
 		for v := range 12 {
 			container.Env = append(container.Env, corev1.EnvVar{Name: fmt.Sprintf("UPSTREAM_%d", v), Value: fmt.Sprintf("https://service-%d.apps.stage.example:8443/api/v%d", v, n)})
 		}
