@@ -12,14 +12,12 @@ import (
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
-	"github.com/skott-dev/skott/internal/status"
 )
 
 const (
@@ -60,6 +58,8 @@ type scanner struct {
 	detailed   int
 	completed  time.Time
 	revision   string
+	moved      bool // since it was decided what is watched: lists, or where something crosses
+	everything bool // is watched
 	told       time.Time
 	untold     bool
 	// listing is the kind that is being listed, and since what watches told of its objects meanwhile: a
@@ -76,7 +76,7 @@ type scanner struct {
 	changedAt time.Time     // when these were listed because of addresses, last
 	backoff   time.Duration
 	granted   time.Time
-	grants    string
+	grants    []ScanKind
 	refusal   string
 }
 
@@ -171,6 +171,9 @@ func (s *scanner) some(ctx context.Context, scanning Scanning, now time.Time) er
 	if crossing {
 		s.changed, s.changedAt = false, now
 	}
+	if !crossing && len(s.relist) == 0 { // as every second in every cluster
+		return nil
+	}
 	var some []ScanKind
 	for _, k := range scanning.Kinds {
 		at, again := s.relist[k.resource()]
@@ -227,6 +230,7 @@ func (s *scanner) round(ctx context.Context, scanning Scanning) error {
 	maps.DeleteFunc(s.versions, func(r schema.GroupResource, _ string) bool { return !wanted[r] })
 	maps.DeleteFunc(s.relist, func(r schema.GroupResource, _ time.Time) bool { return !wanted[r] })
 	s.recount()
+	s.moved = true
 	// Oldest first does not matter within a round: all are listed, or the round is not over.
 	if err := s.list(ctx, list); err != nil {
 		s.tell()
@@ -259,261 +263,6 @@ func (s *scanner) prepare(ctx context.Context) error {
 	}
 	s.namespaces = namespaces
 	return nil
-}
-
-// list lists some kinds anew. An error means that the cluster does not answer.
-func (s *scanner) list(ctx context.Context, kinds []ScanKind) error {
-	unanswered := 0
-	for _, k := range kinds {
-		resource := k.resource()
-		err := s.listKind(ctx, k)
-		if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) { // it took too long between two pages
-			err = s.listKind(ctx, k)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		delete(s.relist, resource)
-		delete(s.gaps, k.Name())
-		switch {
-		case err == nil:
-			unanswered = 0
-			continue
-		case apierrors.IsNotFound(err): // not served any more
-			delete(s.kinds, resource)
-			s.recount()
-			continue
-		case apierrors.IsForbidden(err):
-			s.gaps[k.Name()] = gapForbidden
-		case apierrors.IsUnauthorized(err):
-			s.loop.link.account.doubt()
-			return err
-		default:
-			s.gaps[k.Name()] = reasonOf(err)
-		}
-		s.relist[resource] = time.Now().Add(min(regrant, s.loop.options().ScanInterval))
-		if answered(err) {
-			unanswered = 0
-		} else if unanswered++; unanswered == maxUnanswered || unanswered == len(kinds) {
-			return err
-		}
-	}
-	return nil
-}
-
-// listKind lists one kind, whose findings then are those of the list.
-func (s *scanner) listKind(ctx context.Context, k ScanKind) error {
-	resource := k.resource()
-	version, ok := s.versions[resource]
-	if !ok {
-		return nil
-	}
-	old := s.kinds[resource]
-	next := &found{kind: k, crosses: map[types.UID]crossing{}}
-	known, detailed := 0, 0
-	if old != nil {
-		known = details(old)
-	}
-	s.listing, s.since = resource, map[types.UID]*crossing{}
-	defer func() { s.listing, s.since = schema.GroupResource{}, nil }()
-	revision, err := s.reader.list(ctx, resource.WithVersion(version), func(raw []byte) error {
-		s.between()
-		uid, one, crosses, err := s.judge(k, version, raw, old)
-		if err != nil {
-			return err
-		}
-		next.objects++
-		if !crosses {
-			return nil
-		}
-		if s.detailed-known+detailed >= maxFindings {
-			one.finding = nil
-		} else if _, twice := next.crosses[uid]; !twice {
-			detailed++
-		}
-		next.crosses[uid] = one
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for uid, one := range s.since {
-		delete(next.crosses, uid)
-		if one != nil {
-			next.crosses[uid] = *one
-		}
-	}
-	s.kinds[resource], s.revisions[resource] = next, revision
-	s.recount()
-	return nil
-}
-
-// between takes in what watches tell while a list is read, which may take a minute. What was found
-// or corrected meanwhile is told once in a while.
-func (s *scanner) between() {
-	for range maxBetween {
-		select {
-		case e := <-s.events:
-			s.event(e)
-			s.untold = true
-			continue
-		default:
-		}
-		break
-	}
-	if s.untold && time.Since(s.told) > scanIdle {
-		s.tell()
-	}
-}
-
-func details(f *found) (n int) {
-	for _, c := range f.crosses {
-		if c.finding != nil {
-			n++
-		}
-	}
-	return n
-}
-
-// recount counts what is kept with texts, after kinds have come or gone.
-func (s *scanner) recount() {
-	s.detailed = 0
-	for _, f := range s.kinds {
-		s.detailed += details(f)
-	}
-}
-
-// own are Skott's objects that say where clusters are: its own kinds, and its kubeconfigs.
-func (s *scanner) own(k ScanKind, namespace string) bool {
-	return k.Group == skottv1.GroupVersion.Group || k.Group == "" && k.Resource == "secrets" && namespace == s.loop.options().Namespace
-}
-
-// judge judges one object. When it was first seen to cross is known from before.
-func (s *scanner) judge(k ScanKind, version string, raw []byte, before *found) (types.UID, crossing, bool, error) {
-	m, err := readHead(raw)
-	if err != nil {
-		return "", crossing{}, false, fmt.Errorf("cannot read an object of %s: %w", k.Name(), err)
-	}
-	if s.own(k, m.Namespace) {
-		return m.UID, crossing{}, false, nil
-	}
-	s.loop.station.fleet.judging <- struct{}{}
-	environment, violations := s.current.Judge(ScanObject{
-		Kind: k, Namespace: m.Namespace, Name: m.Name, NamespaceLabels: s.namespaces[m.Namespace], Raw: raw})
-	<-s.loop.station.fleet.judging
-	if len(violations) == 0 {
-		return m.UID, crossing{}, false, nil
-	}
-	since := time.Now()
-	if before != nil {
-		if c, ok := before.crosses[m.UID]; ok {
-			since = c.since
-		}
-	}
-	return m.UID, newCrossing(environment, status.Finding{
-		APIVersion: schema.GroupVersion{Group: k.Group, Version: version}.String(), Kind: k.Kind, Resource: k.Resource,
-		Namespace: m.Namespace, Name: m.Name, UID: m.UID, Violations: violations, Since: since}), true, nil
-}
-
-// take takes in what watches tell.
-func (s *scanner) take(e scanEvent) {
-	for n := 0; ; n++ {
-		s.event(e)
-		if n == maxScanEvents {
-			break
-		}
-		select {
-		case e = <-s.events:
-			continue
-		default:
-		}
-		break
-	}
-	s.tell()
-}
-
-func (s *scanner) event(e scanEvent) {
-	resource := e.kind.resource()
-	if e.lost {
-		if w := s.watches[resource]; w != nil {
-			w.cancel()
-			delete(s.watches, resource)
-		}
-		delete(s.revisions, resource)
-		s.relist[resource] = time.Now().Add(scanIdle)
-		return
-	}
-	f, version := s.kinds[resource], s.versions[resource]
-	if f == nil {
-		return
-	}
-	uid, one, crosses, err := s.judge(e.kind, version, e.raw, f)
-	if err != nil {
-		return // it was read once already
-	}
-	old, known := f.crosses[uid]
-	if known && old.finding != nil {
-		s.detailed--
-	}
-	delete(f.crosses, uid)
-	if s.listing == resource {
-		s.since[uid] = nil
-	}
-	if e.deleted || !crosses {
-		return
-	}
-	if s.detailed >= maxFindings {
-		one.finding = nil
-	} else {
-		s.detailed++
-	}
-	f.crosses[uid] = one
-	if s.listing == resource {
-		s.since[uid] = &one
-	}
-}
-
-// follow watches the kinds in which something may change unseen by admission.
-func (s *scanner) follow(ctx context.Context, all *sync.WaitGroup) {
-	if s.revision == "" || ctx.Err() != nil {
-		return
-	}
-	guard := s.loop.station.snapshot().Guard
-	everything := s.current.Open || guard.Phase != Enforced && time.Since(guard.Since) > unprovedFor
-	for resource, f := range s.kinds {
-		revision := s.revisions[resource]
-		if s.watches[resource] != nil || !everything && len(f.crosses) == 0 {
-			continue
-		}
-		if revision == "" { // it was watched before, and what happened since is not known
-			if _, again := s.relist[resource]; !again {
-				s.relist[resource] = time.Now()
-			}
-			continue
-		}
-		kind, version, events := f.kind, s.versions[resource], s.events
-		w := &running{done: make(chan struct{})}
-		watching, cancel := context.WithCancel(ctx)
-		w.cancel = cancel
-		s.watches[resource] = w
-		all.Go(func() {
-			defer close(w.done)
-			s.reader.watch(watching, kind, version, revision, func(e scanEvent) {
-				select {
-				case events <- e:
-				case <-watching.Done():
-				}
-			})
-		})
-	}
-	for resource, w := range s.watches {
-		if f := s.kinds[resource]; f == nil || !everything && len(f.crosses) == 0 {
-			w.cancel()
-			delete(s.watches, resource)
-			// A later watch would have missed what was in between.
-			delete(s.revisions, resource)
-		}
-	}
 }
 
 // stop forgets everything.
@@ -550,14 +299,14 @@ func (s *scanner) tell() {
 // grant gives the account the right to read what is scanned, with the given credentials, once
 // in a while. Where the operator itself runs the rights were installed with it.
 func (s *scanner) grant(ctx context.Context, scanning Scanning) {
-	what, every := fmt.Sprint(scanning.Kinds), max(regrant, s.loop.options().ScanInterval)
+	every := max(regrant, s.loop.options().ScanInterval)
 	if slices.Contains(slices.Collect(maps.Values(s.gaps)), gapForbidden) {
 		every = regrant - scanIdle // it was taken away, or may be granted now
 	}
-	if s.loop.link.account.inCluster || what == s.grants && time.Since(s.granted) < every {
+	if s.loop.link.account.inCluster || slices.EqualFunc(scanning.Kinds, s.grants, sameResource) && time.Since(s.granted) < every {
 		return
 	}
-	s.grants, s.granted, s.refusal = what, time.Now(), ""
+	s.grants, s.granted, s.refusal = scanning.Kinds, time.Now(), ""
 	for _, o := range scanObjects(s.loop.options().Namespace, scanning.Kinds) {
 		u, err := toUnstructured(o)
 		if err != nil {
@@ -572,3 +321,5 @@ func (s *scanner) grant(ctx context.Context, scanning Scanning) {
 		s.loop.link.account.awaitRight(ctx, scanning.Kinds[0].resource())
 	}
 }
+
+func sameResource(a, b ScanKind) bool { return a.resource() == b.resource() }
