@@ -4,6 +4,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/status"
 )
+
+// errOutdated ends a list by rules that are not those of now.
+var errOutdated = errors.New("the rules have changed")
 
 // list lists some kinds anew. An error means that the cluster does not answer.
 func (s *scanner) list(ctx context.Context, kinds []ScanKind) error {
@@ -26,6 +30,9 @@ func (s *scanner) list(ctx context.Context, kinds []ScanKind) error {
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if errors.Is(err, errOutdated) {
+			return err
 		}
 		delete(s.relist, resource)
 		delete(s.gaps, k.Name())
@@ -72,7 +79,9 @@ func (s *scanner) listKind(ctx context.Context, k ScanKind) error {
 	s.listing, s.since = resource, map[types.UID]*crossing{}
 	defer func() { s.listing, s.since = schema.GroupResource{}, nil }()
 	revision, err := s.reader.list(ctx, resource.WithVersion(version), func(raw []byte) error {
-		s.between()
+		if err := s.between(); err != nil {
+			return err
+		}
 		uid, one, crosses, err := s.judge(k, version, raw, old)
 		if err != nil {
 			return err
@@ -104,8 +113,9 @@ func (s *scanner) listKind(ctx context.Context, k ScanKind) error {
 }
 
 // between takes in what watches tell while a list is read, which may take a minute. What was found
-// or corrected meanwhile is told once in a while.
-func (s *scanner) between() {
+// or corrected meanwhile is told once in a while. Where the rules have changed meanwhile, what is
+// read says nothing of them: but once between two rounds, or they might never end.
+func (s *scanner) between() error {
 	for range maxBetween {
 		select {
 		case e := <-s.events:
@@ -116,9 +126,19 @@ func (s *scanner) between() {
 		}
 		break
 	}
-	if s.untold && time.Since(s.told) > scanIdle {
+	if time.Since(s.looked) < scanIdle {
+		return nil
+	}
+	s.looked = time.Now()
+	if s.untold {
 		s.tell()
 	}
+	scanning, known := s.loop.station.fleet.scanning(s.loop.station.snapshot())
+	if known && !s.interrupted && scanning.Rules != s.current.Rules {
+		s.interrupted = true
+		return errOutdated
+	}
+	return nil
 }
 
 func details(f *found) (n int) {

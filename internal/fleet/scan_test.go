@@ -190,3 +190,25 @@ func TestScannerTellsNothingBeforeItKnowsAll(t *testing.T) {
 		t.Errorf("what the status remembers would be forgotten: %+v", scan)
 	}
 }
+
+func TestScannerStopsReadingByOldRules(t *testing.T) {
+	s := scannerOf(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"metadata":{"resourceVersion":"7"},"items":[{"metadata":{"name":"a","uid":"a"},"data":{"x":"crosses"}}]}`)
+	}))
+	defer server.Close()
+	var err error
+	if s.reader, err = newScanReader(&rest.Config{Host: server.URL}); err != nil {
+		t.Fatal(err)
+	}
+	rules := "new"
+	s.loop.station.fleet.Scan(func(Cluster) (Scanning, bool) { return Scanning{Rules: rules, Judge: marked}, true })
+	s.current.Rules = "old"
+	if err := s.list(t.Context(), []ScanKind{configMaps}); !errors.Is(err, errOutdated) || len(s.gaps) > 0 || len(s.kinds[configMaps.resource()].crosses) > 0 {
+		t.Fatalf("got %v, gaps %v", err, s.gaps)
+	}
+	rules, s.looked = "newer", time.Time{}
+	if err := s.list(t.Context(), []ScanKind{configMaps}); err != nil || len(s.kinds[configMaps.resource()].crosses) != 1 {
+		t.Fatalf("rules that change all the time keep it from reading: %v", err)
+	}
+}

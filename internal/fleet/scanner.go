@@ -5,6 +5,7 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -60,8 +61,11 @@ type scanner struct {
 	revision   string
 	moved      bool // since it was decided what is watched: lists, or where something crosses
 	everything bool // is watched
-	told       time.Time
 	untold     bool
+	// looked is when it was looked while a list was read, and interrupted that the last one was because the
+	// rules had changed.
+	looked      time.Time
+	interrupted bool
 	// listing is the kind that is being listed, and since what watches told of its objects meanwhile: a
 	// crossing, or nil.
 	listing schema.GroupResource
@@ -93,7 +97,7 @@ func (s *scanner) run(ctx context.Context) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	for {
-		if err := s.pass(ctx); err != nil && ctx.Err() == nil {
+		if err := s.pass(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, errOutdated) {
 			ctrllog.FromContext(ctx).V(1).Info("Failing to scan", "error", brief(err))
 			s.backoff = min(max(2*s.backoff, backoffFirst), backoffLast)
 			s.nextRound = time.Now().Add(s.backoff)
@@ -236,7 +240,7 @@ func (s *scanner) round(ctx context.Context, scanning Scanning) error {
 		s.tell()
 		return err
 	}
-	s.backoff = 0
+	s.backoff, s.interrupted = 0, false
 	s.nextRound = time.Now().Add(s.loop.options().ScanInterval)
 	s.completed, s.revision = time.Now(), scanning.Rules+"-"+scanning.Addresses
 	s.tell()
@@ -276,7 +280,7 @@ func (s *scanner) stop() {
 // tell puts what was found into the state of the cluster, once there is an account of all of it: what
 // was known before a restart stays until then.
 func (s *scanner) tell() {
-	s.told, s.untold = time.Now(), false
+	s.untold = false
 	if s.completed.IsZero() {
 		return
 	}
