@@ -14,9 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
@@ -79,15 +77,8 @@ type bench struct {
 
 // start runs the operator, which knows the platform and no cluster yet.
 func (b *bench) start(ctx context.Context) error {
-	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
-		return err
-	}
-	if err := skottv1.AddToScheme(scheme); err != nil {
-		return err
-	}
 	var err error
-	if b.hub, err = client.New(b.ops.Config(), client.Options{Scheme: scheme}); err != nil {
+	if b.hub, err = b.ops.HubClient(longest); err != nil {
 		return err
 	}
 	kubeconfig, err := b.env.InstallOperator(ctx, b.ops)
