@@ -77,7 +77,7 @@ verify: generate manifests ## Fail when generated files differ from the committe
 ##@ Test
 
 .PHONY: test
-test: vet test-unit test-fuzz test-integration ## Run all tests.
+test: vet test-unit test-fuzz test-integration test-faults ## Run all tests.
 
 .PHONY: check
 check: lint verify licences vulncheck verify-build sbom ## Run what a release needs beside the tests.
@@ -99,7 +99,7 @@ test-fuzz: ## Fuzz every target for FUZZ_TIME; FUZZ selects among them.
 
 .PHONY: test-integration
 test-integration: tools ## Run the suites against real control planes on loopback.
-	go test $(INTEGRATION_FLAGS) ./test/...
+	go test $(INTEGRATION_FLAGS) $$(go list ./test/... | grep -v /test/faults$$)
 
 .PHONY: test-observability
 test-observability: tools ## Try alerts, dashboard and metrics with promtool and a real Prometheus.
@@ -107,7 +107,7 @@ test-observability: tools ## Try alerts, dashboard and metrics with promtool and
 
 .PHONY: test-faults
 test-faults: tools ## Harm a platform under load in every way of docs/faults.md, and count what gets through.
-	go test -tags faults ./test/faults -timeout 20m -count=1 -v -ginkgo.v
+	go test ./test/faults -timeout 20m -count=1 -v
 
 .PHONY: corpus
 corpus: tools ## Send an object for every row of the table of movement kinds; CORPUS_FLAGS=-update writes docs/corpus.md.

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build faults
-
 // Package faults_test harms a platform in one named way after the other, on real processes, while crossing and permitted
 // requests go to every guarded cluster without a pause. It counts what was answered, and ends with the sums: crossings
 // admitted, innocents refused, requests sent. See docs/faults.md.
