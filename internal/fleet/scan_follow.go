@@ -22,13 +22,14 @@ func (s *scanner) take(e scanEvent) {
 		}
 		break
 	}
-	s.tell()
+	s.tellNews()
 }
 
+// event takes one in. Most are of innocent objects, and change nothing.
 func (s *scanner) event(e scanEvent) {
-	s.moved = true
 	resource := e.kind.resource()
 	if e.lost {
+		s.moved = true
 		if w := s.watches[resource]; w != nil {
 			w.cancel()
 			delete(s.watches, resource)
@@ -46,6 +47,9 @@ func (s *scanner) event(e scanEvent) {
 		return // it was read once already
 	}
 	old, known := f.crosses[uid]
+	crosses = crosses && !e.deleted
+	s.moved = s.moved || known != crosses
+	s.untold = s.untold || known || crosses
 	if known && old.finding != nil {
 		s.detailed--
 	}
@@ -53,7 +57,7 @@ func (s *scanner) event(e scanEvent) {
 	if s.listing == resource {
 		s.since[uid] = nil
 	}
-	if e.deleted || !crosses {
+	if !crosses {
 		return
 	}
 	if s.detailed >= maxFindings {

@@ -120,7 +120,6 @@ func (s *scanner) between() error {
 		select {
 		case e := <-s.events:
 			s.event(e)
-			s.untold = true
 			continue
 		default:
 		}
@@ -130,9 +129,7 @@ func (s *scanner) between() error {
 		return nil
 	}
 	s.looked = time.Now()
-	if s.untold {
-		s.tell()
-	}
+	s.tellNews()
 	scanning, known := s.loop.station.fleet.scanning(s.loop.station.snapshot())
 	if known && !s.interrupted && scanning.Rules != s.current.Rules {
 		s.interrupted = true

@@ -105,6 +105,11 @@ func TestScannerEvents(t *testing.T) {
 	if scan = tell(false, "b", "default", "innocent"); len(scan.Findings) != 1 {
 		t.Error("an innocent object is no finding")
 	}
+	s.moved = false
+	s.event(scanEvent{kind: configMaps, raw: []byte(`{"metadata":{"name":"b","uid":"uid-b"}}`)})
+	if s.moved || s.untold {
+		t.Error("what happens to an innocent object costs more than to judge it")
+	}
 	if scan = tell(false, "a", "default", "fixed"); len(scan.Findings) != 0 || len(scan.Counts) != 0 {
 		t.Error("what is fixed is gone")
 	}

@@ -31,6 +31,8 @@ const (
 	unprovedFor = 30 * time.Second
 	// maxUnanswered kinds one after the other, and the cluster is away.
 	maxUnanswered = 3
+	// tellPause is between two accounts of what watches tell.
+	tellPause = 200 * time.Millisecond
 	// maxScanEvents are taken in before what they changed is told.
 	maxScanEvents = 500
 	// maxBetween are taken in between two objects of a list.
@@ -61,6 +63,7 @@ type scanner struct {
 	revision   string
 	moved      bool // since it was decided what is watched: lists, or where something crosses
 	everything bool // is watched
+	told       time.Time
 	untold     bool
 	// looked is when it was looked while a list was read, and interrupted that the last one was because the
 	// rules had changed.
@@ -111,6 +114,7 @@ func (s *scanner) run(ctx context.Context) {
 		case e := <-s.events:
 			s.take(e)
 		case <-timer.C:
+			s.tellNews()
 		}
 		timer.Stop()
 	}
@@ -277,10 +281,17 @@ func (s *scanner) stop() {
 	*s = *newScanner(s.loop)
 }
 
+// tellNews tells what was taken in, a few times a second at most: it looks at all that crosses.
+func (s *scanner) tellNews() {
+	if s.untold && time.Since(s.told) > tellPause {
+		s.tell()
+	}
+}
+
 // tell puts what was found into the state of the cluster, once there is an account of all of it: what
 // was known before a restart stays until then.
 func (s *scanner) tell() {
-	s.untold = false
+	s.told, s.untold = time.Now(), false
 	if s.completed.IsZero() {
 		return
 	}
