@@ -361,6 +361,7 @@ func (l *loop) write(ctx context.Context, o item, suspect bool) (bool, error) {
 		if l.station.claim(l.uid) != l.station {
 			return false, nil // an older name took the API server over, and wrote its own
 		}
+		l.enter(Publishing, skottv1.ReasonPublishing, fmt.Sprintf("%s %q was changed or deleted, and is put back", key.kind, key.name))
 	}
 	last := old
 	if known || suspect {

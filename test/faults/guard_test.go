@@ -42,6 +42,7 @@ func policiesDeleted(ctx context.Context) {
 		}
 	}
 	requests.healed()
+	says(ctx, skottv1.ConditionGuarded, "staging", "False/")
 	Eventually(func(g Gomega) {
 		for kind, n := range before {
 			g.Expect(owned(ctx, staging, kind)).To(HaveLen(n))
