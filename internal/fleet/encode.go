@@ -49,7 +49,7 @@ func (e *encodings) turn() {
 }
 
 // get is the encoding of a key.
-func (e *encodings) get(key, of any, make func(*encoding)) *encoding {
+func (e *encodings) get(key, of any, fill func(*encoding)) *encoding {
 	e.mu.Lock()
 	found := e.present[key]
 	if found == nil {
@@ -62,7 +62,7 @@ func (e *encodings) get(key, of any, make func(*encoding)) *encoding {
 		e.present[key] = found
 	}
 	e.mu.Unlock()
-	found.once.Do(func() { make(found) })
+	found.once.Do(func() { fill(found) })
 	return found
 }
 
