@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 )
 
 // Only what the right bearer sent of the right cluster is kept, and all of it or nothing.
@@ -107,5 +108,27 @@ func TestReceiverRate(t *testing.T) {
 	}
 	if got := post(r, "/audit/other", many); got != http.StatusOK {
 		t.Errorf("another ManagementCluster: status %d", got)
+	}
+}
+
+// What an API server sends at a time, of which few are denials.
+func BenchmarkReceiver(b *testing.B) {
+	other := denied("something else", nil)
+	text := strings.Repeat(other, 399) + denied(byPolicy+crossingText, nil)
+	record, err := OpenRecord("", 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := NewReceiver(func(context.Context, Source, string) int { return http.StatusOK }, func(_ Source, d Decoded) error {
+		_, err := record.Append(d.Denials)
+		return err
+	}, logr.Discard())
+	r.sender("mc").rate.SetLimit(rate.Inf)
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if got := post(r, "/audit/mc", text); got != http.StatusOK {
+			b.Fatal(got)
+		}
 	}
 }
