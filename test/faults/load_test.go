@@ -313,7 +313,8 @@ func (l *load) print() {
 			t.unanswered, t.gap, inTenths(t.gapLast.Sub(t.gapFirst)), t.starting, inTenths(t.startLast.Sub(t.startFirst)))
 	}
 	_ = out.Flush()
-	fmt.Printf("\ncrossings admitted = %d, innocents refused = %d, requests sent = %d, faults = %d\n", sum.admitted, sum.refused, sum.sent(), len(l.tallies)-1)
+	fmt.Printf("\ncrossings admitted = %d, innocents refused = %d, requests sent = %d, faults = %d\n", sum.admitted, sum.refused, sum.sent(), len(faults))
+	fmt.Printf("counted apart (docs/faults.md): %d crossings where an administrator had taken policies away, %d innocents refused by API servers that were starting\n", sum.gap, sum.starting)
 	for _, s := range sum.samples {
 		fmt.Println("  " + s[:min(len(s), 400)])
 	}
