@@ -53,7 +53,9 @@ func (s *scanner) list(ctx context.Context, kinds []ScanKind) error {
 		default:
 			s.gaps[k.Name()] = reasonOf(err)
 		}
-		s.relist[resource] = time.Now().Add(min(regrant, s.loop.options().ScanInterval))
+		if !apierrors.IsForbidden(err) || s.refusal == "" { // or it is known why, and asked for
+			s.relist[resource] = time.Now().Add(min(2*regrant, s.loop.options().ScanInterval))
+		}
 		if answered(err) {
 			unanswered = 0
 		} else if unanswered++; unanswered == maxUnanswered || unanswered == len(kinds) {

@@ -100,7 +100,9 @@ func (s *scanner) run(ctx context.Context) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	for {
-		if err := s.pass(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, errOutdated) {
+		if err := s.pass(ctx); errors.Is(err, errOutdated) {
+			s.nextRound = time.Now() // by the rules of now, even if they are those of before again
+		} else if err != nil && ctx.Err() == nil {
 			ctrllog.FromContext(ctx).V(1).Info("Failing to scan", "error", brief(err))
 			s.backoff = min(max(2*s.backoff, backoffFirst), backoffLast)
 			s.nextRound = time.Now().Add(s.backoff)
@@ -179,6 +181,7 @@ func (s *scanner) some(ctx context.Context, scanning Scanning, now time.Time) er
 	if crossing {
 		s.changed, s.changedAt = false, now
 	}
+	s.askAgain(ctx, scanning)
 	if !crossing && len(s.relist) == 0 { // as every second in every cluster
 		return nil
 	}
@@ -194,7 +197,6 @@ func (s *scanner) some(ctx context.Context, scanning Scanning, now time.Time) er
 		return nil
 	}
 	s.current = scanning
-	s.grant(ctx, scanning)
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
@@ -311,11 +313,37 @@ func (s *scanner) tell() {
 	})
 }
 
+// askAgain asks for the rights once in a while where kinds may not be read, with one request. These are
+// listed again when what was refused before is granted.
+func (s *scanner) askAgain(ctx context.Context, scanning Scanning) {
+	if !s.forbidden() {
+		return
+	}
+	refused := s.refusal != ""
+	if s.grant(ctx, scanning); !refused || s.refusal != "" {
+		return
+	}
+	for _, k := range scanning.Kinds {
+		if s.gaps[k.Name()] == gapForbidden {
+			s.relist[k.resource()] = time.Now()
+		}
+	}
+}
+
+func (s *scanner) forbidden() bool {
+	for _, gap := range s.gaps {
+		if gap == gapForbidden {
+			return true
+		}
+	}
+	return false
+}
+
 // grant gives the account the right to read what is scanned, with the given credentials, once
 // in a while. Where the operator itself runs the rights were installed with it.
 func (s *scanner) grant(ctx context.Context, scanning Scanning) {
 	every := max(regrant, s.loop.options().ScanInterval)
-	if slices.Contains(slices.Collect(maps.Values(s.gaps)), gapForbidden) {
+	if s.forbidden() {
 		every = regrant - scanIdle // it was taken away, or may be granted now
 	}
 	if s.loop.link.account.inCluster || slices.EqualFunc(scanning.Kinds, s.grants, sameResource) && time.Since(s.granted) < every {

@@ -63,6 +63,26 @@ spec:
   addresses: [{type: Host, value: resolver.db.prod.example}]
 `
 
+// integration is an Environment that has no cluster, and preview a namespace of it, which crosses.
+const (
+	integration = `
+apiVersion: skott.dev/v1alpha1
+kind: Environment
+metadata: {name: integration}
+spec: {stage: integration}
+`
+	preview = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: preview, labels: {skott.dev/environment: integration}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: old, namespace: preview}
+data: {url: "https://preview.db.prod.example"}
+`
+)
+
 // member is a Management Cluster, of which nothing is learned: what crosses here is declared.
 const member = `
 apiVersion: skott.dev/v1alpha1

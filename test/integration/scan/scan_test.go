@@ -178,4 +178,17 @@ var _ = Describe("A platform that is older than its guard", Ordered, func() {
 			g.Expect(says(boundary(ctx), skottv1.ConditionNoViolations)).To(HavePrefix("True/NoViolations: nothing crosses in the 3 clusters that were scanned"))
 		})
 	}, SpecTimeout(5*time.Minute))
+
+	It("is found to cross in the Workload Clusters under it too, and in a namespace of another Environment", func(ctx SpecContext) {
+		workload, err := env.NewServer(ctx, testenv.Options{Name: "workload"})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(workload.Client().Create(ctx, filled(configMap("default", "old"), "orders.db.prod.example"))).To(Succeed())
+		Expect(workload.ApplyYAML(ctx, []byte(preview))).To(Succeed())
+		Expect(ops.ApplyYAML(ctx, []byte(integration))).To(Succeed())
+		Expect(staging.StartClusterAPI(ctx)).To(Succeed())
+		Expect(staging.RegisterWorkload(ctx, "customer", "shop", workload)).To(Succeed())
+		soon(ctx, 2*time.Minute, func(g Gomega) {
+			g.Expect(rows(ctx)).To(ConsistOf("staging sto2 mc-staging/customer/shop ConfigMap 1", "integration sto2 mc-staging/customer/shop ConfigMap 1"))
+		})
+	}, SpecTimeout(5*time.Minute))
 })
