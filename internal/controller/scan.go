@@ -131,6 +131,9 @@ func (j *judge) judge(o fleet.ScanObject) (string, []status.Violation) {
 	place := j.enforced[0].Place(r)
 	var out []status.Violation
 	denied := false
+	if d := policy.Misplaced(r, j.enforced...); d != nil {
+		out, denied = violations(*d, skottv1.ActionDeny, place, false), true
+	}
 	for _, e := range j.enforced {
 		d := crossings(e, r)
 		denied = denied || e.Action() == skottv1.ActionDeny && !d.Allowed
@@ -150,7 +153,7 @@ func (j *judge) judge(o fleet.ScanObject) (string, []status.Violation) {
 }
 
 // crossings decides as for a new object. One that may not be created where it is, whatever it
-// says, is there all the same: what it says is judged as in a change.
+// says, is there all the same: what it says is judged as in a change. That it is misplaced is told beside.
 func crossings(e *policy.Evaluator, r *policy.Request) policy.Decision {
 	d := e.Evaluate(r)
 	if !d.Allowed && len(d.Violations) == 0 {

@@ -37,7 +37,7 @@ func publicationOf(further int, boundaries ...skottv1.DataBoundary) *publication
 	}
 	s := policy.Snapshot{Rules: policy.BuiltinRules(), Environments: []skottv1.Environment{
 		{ObjectMeta: metav1.ObjectMeta{Name: "production"}, Spec: skottv1.EnvironmentSpec{Stage: "production"}},
-		{ObjectMeta: metav1.ObjectMeta{Name: "staging"}, Spec: skottv1.EnvironmentSpec{Stage: "staging"}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "staging"}, Spec: skottv1.EnvironmentSpec{Stage: "staging", CustomerNamespaces: []string{"cust-*"}}},
 	}, Boundaries: boundaries, Locations: []skottv1.DataLocation{location("production", production...), location("staging", "*.db.stage.example")}}
 	p := &publication{policy: policy.New(s), rules: rulesDigest(s), revision: "1", scanKinds: scanKinds(s.Rules.Table()),
 		clusters: map[string]skottv1.GuardedCluster{"mc-staging": {Name: "mc-staging", ManagementCluster: "mc-staging", Environment: "staging", Role: "Management"}}}
@@ -85,6 +85,55 @@ func TestJudge(t *testing.T) {
 			for _, v := range violations {
 				got = append(got, fmt.Sprintf("%s %s %t", v.Boundary, v.Action, v.Draft))
 				if v.From != "production" || v.To != "staging" || place != "staging" || !strings.Contains(v.Message, "orders.db.prod.example") {
+					t.Errorf("%+v in %q", v, place)
+				}
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// What may not be created where it is was not created rightly when it is there already.
+func TestJudgeFindsWhatIsMisplaced(t *testing.T) {
+	cluster := func(namespace string, labels map[string]any, variable string) fleet.ScanObject {
+		topology := map[string]any{"variables": []any{map[string]any{"name": "x", "value": variable}}}
+		return fleet.ScanObject{Kind: fleet.ScanKind{Group: "cluster.x-k8s.io", Resource: "clusters", Kind: "Cluster"}, Namespace: namespace, Name: "c", Raw: marshalled(t, map[string]any{
+			"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "metadata": map[string]any{"name": "c", "namespace": namespace, "labels": labels}, "spec": map[string]any{"topology": topology}})}
+	}
+	namespace := func(labels map[string]any) fleet.ScanObject {
+		return fleet.ScanObject{Kind: fleet.ScanKind{Resource: "namespaces", Kind: "Namespace"}, Name: "shop", Raw: marshalled(t, map[string]any{
+			"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "shop", "labels": labels}})}
+	}
+	label := func(key, value string) map[string]any { return map[string]any{key: value} }
+	deny, audit := []skottv1.DataBoundary{bounded("b", "Deny", nil)}, []skottv1.DataBoundary{bounded("b", "Audit", nil)}
+	for name, c := range map[string]struct {
+		boundaries []skottv1.DataBoundary
+		object     fleet.ScanObject
+		want       []string
+	}{
+		"A customer's Cluster":               {deny, cluster("cust-acme", nil, ""), []string{"SKOTT-D402 b Deny ->staging"}},
+		"It carries labels of ours":          {deny, cluster("cust-acme", label("skott.dev/guarded", "true"), ""), []string{"SKOTT-D402 b Deny ->staging"}},
+		"It says where data is too":          {deny, cluster("cust-acme", nil, "orders.db.prod.example"), []string{"SKOTT-D402 b Deny ->staging", "SKOTT-D101 b Deny production->staging"}},
+		"Its boundary only watches":          {audit, cluster("cust-acme", nil, ""), []string{"SKOTT-D402 b Deny ->staging"}},
+		"There is no boundary":               {nil, cluster("cust-acme", nil, ""), []string{"SKOTT-D402  Deny ->staging"}},
+		"Labelled with production":           {deny, cluster("shop", label("skott.dev/environment", "production"), ""), []string{"SKOTT-D401 b Deny production->staging"}},
+		"Of a stage of production":           {deny, cluster("shop", label("skott.dev/stage", "production"), ""), []string{"SKOTT-D401 b Deny ->staging"}},
+		"A Cluster with labels of ours":      {deny, cluster("shop", label("skott.dev/guarded", "true"), ""), nil},
+		"A Cluster":                          {deny, cluster("shop", label("skott.dev/environment", "staging"), ""), nil},
+		"A namespace claims production":      {deny, namespace(label("skott.dev/environment", "production")), []string{"SKOTT-D403 b Deny production->staging"}},
+		"A namespace claims what is nowhere": {deny, namespace(label("skott.dev/environment", "moon")), []string{"SKOTT-D403  Deny moon->staging"}},
+		"A namespace of its cluster":         {deny, namespace(label("skott.dev/environment", "staging")), nil},
+		"A namespace with another label":     {deny, namespace(label("skott.dev/x", "y")), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			scanning, _ := publicationOf(0, c.boundaries...).scan(stagingCluster)
+			place, violations := scanning.Judge(c.object)
+			var got []string
+			for _, v := range violations {
+				got = append(got, fmt.Sprintf("%s %s %s %s->%s", v.Code, v.Boundary, v.Action, v.From, v.To))
+				if v.Path == "" || !strings.Contains(v.Message, v.Code) || place != "staging" {
 					t.Errorf("%+v in %q", v, place)
 				}
 			}
@@ -168,7 +217,7 @@ func processorTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func marshalled(b *testing.B, o any) []byte {
+func marshalled(b testing.TB, o any) []byte {
 	b.Helper()
 	out, err := json.Marshal(o)
 	if err != nil {
