@@ -109,13 +109,15 @@ type ManagementClusterSpec struct {
 
 // ReportPlace says where reports are written.
 //
-// +kubebuilder:validation:Enum=Cluster;None
+// +kubebuilder:validation:Enum=Cluster;Hub;None
 type ReportPlace string
 
 // The places.
 const (
 	// ReportsInCluster: beside the objects, where reports of OpenReports, or PolicyReports, are served.
 	ReportsInCluster ReportPlace = "Cluster"
+	// ReportsInHub: in the namespace of the operator in the Ops Cluster, where such reports are served there.
+	ReportsInHub ReportPlace = "Hub"
 	// ReportsNowhere: none is written, and those that were are deleted.
 	ReportsNowhere ReportPlace = "None"
 )

@@ -115,7 +115,7 @@ func Setup(mgr manager.Manager, options Options, recorder *metrics.Recorder) err
 		return err
 	}
 	for _, setup := range []func(manager.Manager, *hub) error{
-		setupDenials, setupPublisher, setupManagementCluster, setupEnvironment, setupDataLocation, setupDataBoundary, setupMovementKind, setupLearner, setupArgoCD,
+		setupDenials, setupPublisher, setupManagementCluster, setupEnvironment, setupDataLocation, setupDataBoundary, setupMovementKind, setupLearner, setupArgoCD, setupCentral,
 	} {
 		if err := setup(mgr, h); err != nil {
 			return err

@@ -140,7 +140,7 @@ func (r *managementClusters) engage(ctx context.Context, mc *skottv1.ManagementC
 	err := r.fleet.Engage(ctx, fleet.Target{
 		Name: mc.Name, Created: mc.CreationTimestamp.Time, Environment: mc.EnvironmentName(), Stage: string(environment.Spec.Stage),
 		Datacenter: mc.Spec.Datacenter, Role: mc.Spec.Role, Config: config, InCluster: mc.Spec.Connection.InCluster != nil,
-		NoReports: mc.Spec.Scan != nil && mc.Spec.Scan.Reports == skottv1.ReportsNowhere,
+		NoReports: reportPlace(mc) != skottv1.ReportsInCluster,
 	})
 	if err != nil {
 		connection.Reason, connection.Message = skottv1.ReasonConnectionNotSupported, err.Error()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -40,6 +41,52 @@ type Reports struct {
 	Timeout time.Duration
 }
 
+// The labels of Skott's reports that are about the cluster they are in, and of those in the
+// Ops Cluster that are about others.
+const (
+	ownReports     = skottv1.LabelManagedBy + "=" + skottv1.FieldOwner + ",!" + report.LabelCentral
+	centralReports = skottv1.LabelManagedBy + "=" + skottv1.FieldOwner + "," + report.LabelCentral
+)
+
+// Central makes a namespace of the Ops Cluster hold one report for each finding in each of
+// the clusters, by their keys, and deletes those about other clusters but those to keep,
+// because nothing is known of them yet.
+func (r Reports) Central(ctx context.Context, groups []string, namespace string, findings map[string][]status.Finding, keep func(cluster string) bool) error {
+	var errs []error
+	chosen := false
+	for _, api := range report.APIs {
+		if !slices.Contains(groups, api.Group) {
+			continue
+		}
+		var desired []*unstructured.Unstructured
+		first := !chosen // of two APIs one has them
+		for _, cluster := range slices.Sorted(maps.Keys(findings)) {
+			if first {
+				desired = append(desired, report.Central(api, namespace, cluster, findings[cluster])...)
+			}
+		}
+		chosen = true
+		still := func(u *unstructured.Unstructured) bool {
+			cluster := u.GetAnnotations()[report.AnnotationCluster]
+			_, known := findings[cluster]
+			return first && !known && keep(cluster)
+		}
+		namespaced, _ := api.Resources()
+		errs = append(errs, r.hold(ctx, namespaced, held{selector: centralReports, namespace: namespace, keep: still}, desired[:min(len(desired), report.MaxCentral)]))
+	}
+	return errors.Join(errs...)
+}
+
+// held says which reports are Skott's to delete where they are not desired.
+type held struct {
+	selector, namespace string
+	keep                func(*unstructured.Unstructured) bool
+}
+
+func own() held {
+	return held{selector: ownReports, keep: func(*unstructured.Unstructured) bool { return false }}
+}
+
 // Hold makes the cluster hold exactly one report for each finding, in the first of the APIs
 // that is among the API groups it serves, and deletes Skott's others. Reports of others are
 // not touched. A report that cannot be written keeps none of the others from it.
@@ -57,7 +104,7 @@ func (r Reports) Hold(ctx context.Context, groups []string, findings []status.Fi
 		namespaced, cluster := api.Resources()
 		inNamespace := func(u *unstructured.Unstructured) bool { return u.GetNamespace() != "" }
 		beside := func(u *unstructured.Unstructured) bool { return u.GetNamespace() == "" }
-		errs = append(errs, r.hold(ctx, namespaced, filter(desired, inNamespace)), r.hold(ctx, cluster, filter(desired, beside)))
+		errs = append(errs, r.hold(ctx, namespaced, own(), filter(desired, inNamespace)), r.hold(ctx, cluster, own(), filter(desired, beside)))
 	}
 	return errors.Join(errs...)
 }
@@ -71,8 +118,8 @@ func filter(all []*unstructured.Unstructured, keep func(*unstructured.Unstructur
 	return out
 }
 
-func (r Reports) hold(ctx context.Context, resource schema.GroupVersionResource, desired []*unstructured.Unstructured) error {
-	live, err := r.list(ctx, resource)
+func (r Reports) hold(ctx context.Context, resource schema.GroupVersionResource, h held, desired []*unstructured.Unstructured) error {
+	live, err := r.list(ctx, resource, h)
 	if err != nil {
 		return fmt.Errorf("cannot list %s: %w", resource.GroupResource(), err)
 	}
@@ -85,7 +132,10 @@ func (r Reports) hold(ctx context.Context, resource schema.GroupVersionResource,
 			errs = append(errs, fmt.Errorf("cannot write %s %s: %w", resource.GroupResource(), key, err))
 		}
 	}
-	for key := range live {
+	for key, u := range live {
+		if h.keep(u) {
+			continue
+		}
 		err := r.do(ctx, func(ctx context.Context) error {
 			return r.at(resource, key.Namespace).Delete(ctx, key.Name, metav1.DeleteOptions{})
 		})
@@ -120,13 +170,13 @@ func (r Reports) put(ctx context.Context, resource schema.GroupVersionResource, 
 }
 
 // list reads Skott's own reports, in pages.
-func (r Reports) list(ctx context.Context, resource schema.GroupVersionResource) (map[client.ObjectKey]*unstructured.Unstructured, error) {
+func (r Reports) list(ctx context.Context, resource schema.GroupVersionResource, h held) (map[client.ObjectKey]*unstructured.Unstructured, error) {
 	out := map[client.ObjectKey]*unstructured.Unstructured{}
-	options := metav1.ListOptions{Limit: pageSize, LabelSelector: skottv1.LabelManagedBy + "=" + skottv1.FieldOwner}
+	options := metav1.ListOptions{Limit: pageSize, LabelSelector: h.selector}
 	for {
 		var page *unstructured.UnstructuredList
 		err := r.do(ctx, func(ctx context.Context) (err error) {
-			page, err = r.Client.Resource(resource).List(ctx, options)
+			page, err = r.at(resource, h.namespace).List(ctx, options)
 			return err
 		})
 		if err != nil {

@@ -43,6 +43,14 @@ const (
 	maxResults = 64
 	maxText    = 4096
 
+	// MaxCentral is how many reports stand in the Ops Cluster at most, of all clusters.
+	MaxCentral = 5000
+
+	// LabelCentral marks the reports in the Ops Cluster that are about other clusters, and
+	// AnnotationCluster names the cluster.
+	LabelCentral      = "skott.dev/central"
+	AnnotationCluster = "skott.dev/cluster"
+
 	source = "skott"
 	// category is the control that a crossing is about, as catalogues of them name it.
 	category = "ISO/IEC 27001:2022 A.8.31"
@@ -62,6 +70,29 @@ func Of(api API, findings []status.Finding) []*unstructured.Unstructured {
 			continue
 		}
 		out = append(out, reportOf(api, f, results))
+	}
+	return out
+}
+
+// Central makes the reports about a cluster that stand in a namespace of the Ops Cluster.
+// Nothing there can own them, and those about objects in no namespace stand there too.
+func Central(api API, namespace, cluster string, findings []status.Finding) []*unstructured.Unstructured {
+	out := Of(api, findings)
+	for _, u := range out {
+		u.SetOwnerReferences(nil)
+		u.SetNamespace(namespace)
+		u.SetKind(api.Kind)
+		u.SetAnnotations(map[string]string{AnnotationCluster: cluster})
+		labels := u.GetLabels()
+		labels[LabelCentral] = "true"
+		u.SetLabels(labels)
+		results, _ := u.Object["results"].([]any)
+		for _, r := range results {
+			result, _ := r.(map[string]any)
+			if properties, ok := result["properties"].(map[string]any); ok {
+				properties["cluster"] = bounded(cluster)
+			}
+		}
 	}
 	return out
 }

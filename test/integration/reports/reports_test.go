@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
@@ -127,6 +128,36 @@ var _ = Describe("The reports of a cluster", func() {
 			Expect(objects.Resource(namespaced).Namespace("shop").Delete(ctx, "somebody-elses", metav1.DeleteOptions{})).To(Succeed())
 		}, SpecTimeout(time.Minute))
 	}
+
+	It("of other clusters stand in one namespace, and those of a cluster that is not known yet stay", func(ctx SpecContext) {
+		groups := []string{report.OpenReports.Group, report.PolicyReports.Group}
+		Expect(writer.Hold(ctx, groups, []status.Finding{service})).To(Succeed())
+		own := "Report shop/skott-" + string(service.UID)
+		other := service
+		other.UID = "0f0e0d0c-0000-4000-8000-000000000001"
+		all := map[string][]status.Finding{"mc": {space}, "mc/customer/shop": {other}}
+		nobody := func(string) bool { return false }
+		about := func(uid types.UID) string { return "Report default/skott-" + string(uid) }
+
+		Expect(writer.Central(ctx, groups, "default", all, nobody)).To(Succeed())
+		written := reports(ctx, report.OpenReports)
+		Expect(written).To(And(HaveLen(3), HaveKey(own), HaveKey(about(space.UID)), HaveKey(about(other.UID))))
+		u := written[about(other.UID)]
+		Expect(u.GetOwnerReferences()).To(BeEmpty(), "nothing here owns it, or it would be collected")
+		Expect(u.GetAnnotations()).To(HaveKeyWithValue(report.AnnotationCluster, "mc/customer/shop"))
+		results, _, err := unstructured.NestedSlice(u.Object, "results")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(results).To(ConsistOf(HaveKeyWithValue("properties", HaveKeyWithValue("cluster", "mc/customer/shop"))))
+
+		By("keeping what is about a cluster of which nothing is known, and writing nothing twice")
+		Expect(writer.Central(ctx, groups, "default", map[string][]status.Finding{"mc": {space}}, func(cluster string) bool { return cluster == "mc/customer/shop" })).To(Succeed())
+		Expect(reports(ctx, report.OpenReports)[about(other.UID)].GetResourceVersion()).To(Equal(u.GetResourceVersion()))
+		By("deleting what was corrected there, and what is about a cluster that is gone")
+		Expect(writer.Central(ctx, groups, "default", map[string][]status.Finding{"mc": nil}, nobody)).To(Succeed())
+		Expect(reports(ctx, report.OpenReports)).To(And(HaveLen(1), HaveKey(own)))
+		Expect(writer.Hold(ctx, groups, nil)).To(Succeed())
+		Expect(reports(ctx, report.OpenReports)).To(BeEmpty())
+	}, SpecTimeout(time.Minute))
 
 	It("are of OpenReports alone where both are served, and none are where neither is", func(ctx SpecContext) {
 		Expect(writer.Hold(ctx, []string{"apps"}, []status.Finding{service})).To(Succeed())
