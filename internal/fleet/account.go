@@ -3,6 +3,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -49,7 +51,9 @@ type account struct {
 	patient client.Client
 	// config is operator's, without a timeout.
 	config *rest.Config
-	tokens []*tokenSource
+	// discovery is what the operator's token is told of the API server.
+	discovery discovery.DiscoveryInterface
+	tokens    []*tokenSource
 
 	mu    sync.Mutex
 	ready bool
@@ -73,6 +77,9 @@ func newAccount(l *link, own *rest.Config, inCluster bool) (*account, error) {
 	if a.operator, err = client.New(limited, client.Options{Scheme: scheme, Mapper: mapper}); err != nil {
 		return nil, fmt.Errorf("cannot create a client: %s", brief(err))
 	}
+	if a.discovery, err = discovery.NewDiscoveryClientForConfig(limited); err != nil {
+		return nil, fmt.Errorf("cannot create a client: %s", brief(err))
+	}
 	patient := rest.CopyConfig(a.config)
 	patient.Timeout = patience * l.options.Timeout
 	if a.patient, err = client.New(patient, client.Options{Scheme: scheme, Mapper: mapper}); err != nil {
@@ -94,11 +101,13 @@ func (a *account) ensure(ctx context.Context, manages bool) error {
 		return nil
 	}
 	if !a.inCluster {
-		if err := a.create(ctx, manages); err != nil {
-			return err
+		made := a.create(ctx, manages)
+		if made != nil && a.operatorToken() == "" {
+			return made
 		}
+		// The given credentials may have expired since. What was made with them works on.
 		if err := a.awaitGrant(ctx); err != nil {
-			return err
+			return cmp.Or(made, err)
 		}
 	}
 	a.ready = true
@@ -106,13 +115,13 @@ func (a *account) ensure(ctx context.Context, manages bool) error {
 }
 
 // doubt is called when a request of the account was refused: the tokens and the roles are
-// made anew before the next one.
+// made anew before the next one, if that can be done.
 func (a *account) doubt() {
 	a.mu.Lock()
 	a.ready = false
 	a.mu.Unlock()
 	for _, t := range a.tokens {
-		t.forget()
+		t.suspect()
 	}
 }
 
@@ -192,6 +201,8 @@ type tokenSource struct {
 	mu    sync.Mutex
 	token *oauth2.Token
 	tried time.Time
+	// suspected: another is wanted, whatever the life of this one.
+	suspected bool
 }
 
 // Token implements oauth2.TokenSource. It is asked for every request.
@@ -216,7 +227,7 @@ func (s *tokenSource) Token() (*oauth2.Token, error) {
 	defer s.mu.Unlock()
 	s.tried = time.Now()
 	if err == nil {
-		s.token = fresh
+		s.token, s.suspected = fresh, false
 		return fresh, nil
 	}
 	if token != nil && token.Expiry.After(s.tried) {
@@ -232,7 +243,7 @@ func (s *tokenSource) current(now time.Time) (*oauth2.Token, bool) {
 	switch {
 	case s.token == nil:
 		return nil, true
-	case now.Before(s.token.Expiry.Add(-renewBefore)):
+	case !s.suspected && now.Before(s.token.Expiry.Add(-renewBefore)):
 		return s.token, false
 	case now.Before(s.token.Expiry):
 		return s.token, now.Sub(s.tried) > renewPause
@@ -251,8 +262,10 @@ func (s *tokenSource) present() string {
 	return s.token.AccessToken
 }
 
-func (s *tokenSource) forget() {
+// suspect has the token made anew before it is used again. It is kept until then: perhaps
+// nobody but the account itself can ask for another.
+func (s *tokenSource) suspect() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.token = nil
+	s.suspected, s.tried = true, time.Time{}
 }

@@ -191,7 +191,7 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 func (l *loop) observe(ctx context.Context) error {
 	if l.served == nil || time.Since(l.servedAt) > l.options().CanaryInterval {
 		list := &metav1.APIGroupList{}
-		if err := l.link.discover(ctx, "/apis", list); err != nil {
+		if err := discover(ctx, l.link.asked(), "/apis", list); err != nil {
 			return err
 		}
 		l.served, l.servedAt = []string{}, time.Now()
@@ -256,7 +256,7 @@ func (l *loop) admit(ctx context.Context) (time.Duration, error) {
 // servesPolicies is NotFound when the API server cannot hold admission policies.
 func (l *link) servesPolicies(ctx context.Context) error {
 	resources := &metav1.APIResourceList{}
-	if err := l.discover(ctx, "/apis/"+kindPolicy.GroupVersion().String(), resources); err != nil {
+	if err := discover(ctx, l.asked(), "/apis/"+kindPolicy.GroupVersion().String(), resources); err != nil {
 		return err
 	}
 	for _, r := range resources.APIResources {

@@ -124,9 +124,18 @@ func (l *link) version(ctx context.Context) (string, error) {
 	return v.GitVersion, nil
 }
 
+// asked answers what the API server serves: as Skott's own account once there is one, so that
+// the given credentials may expire.
+func (l *link) asked() discovery.DiscoveryInterface {
+	if l.account.operatorToken() != "" {
+		return l.account.discovery
+	}
+	return l.discovery
+}
+
 // discover reads one document of the API server's discovery.
-func (l *link) discover(ctx context.Context, path string, into runtime.Object) error {
-	if err := l.discovery.RESTClient().Get().AbsPath(path).Do(ctx).Into(into); err != nil {
+func discover(ctx context.Context, d discovery.DiscoveryInterface, path string, into runtime.Object) error {
+	if err := d.RESTClient().Get().AbsPath(path).Do(ctx).Into(into); err != nil {
 		return fmt.Errorf("cannot discover %s: %w", path, err)
 	}
 	return nil

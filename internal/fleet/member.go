@@ -185,7 +185,7 @@ func (m *member) probe(ctx context.Context, l *link) error {
 // clusterAPIVersions are the served versions of cluster.x-k8s.io, none when it is not there.
 func (l *link) clusterAPIVersions(ctx context.Context) ([]string, error) {
 	group := &metav1.APIGroup{}
-	if err := l.discover(ctx, "/apis/"+clusterv1.GroupVersion.Group, group); err != nil {
+	if err := discover(ctx, l.discovery, "/apis/"+clusterv1.GroupVersion.Group, group); err != nil {
 		if apierrors.IsNotFound(err) {
 			return nil, nil
 		}

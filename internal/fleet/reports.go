@@ -280,9 +280,9 @@ func (r *reporter) grant(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := applyObject(ctx, r.loop.link.admin, u); err != nil {
+		if _, err := applyObject(ctx, r.loop.link.admin, u); err != nil && r.granted.IsZero() {
 			return err
-		}
+		} // else it was granted before, and the given credentials may have expired since
 	}
 	r.granted = time.Now()
 	return nil

@@ -52,9 +52,10 @@ func (r *resources) version(k LearnKind) (version string, sure bool) {
 
 // resources finds out in which versions the API server serves kinds.
 func (l *link) resources(kinds []LearnKind) (*resources, error) {
-	d, ok := l.discovery.(discovery.AggregatedDiscoveryInterface)
+	asked := l.asked()
+	d, ok := asked.(discovery.AggregatedDiscoveryInterface)
 	if !ok {
-		return nil, fmt.Errorf("cannot discover with a %T", l.discovery)
+		return nil, fmt.Errorf("cannot discover with a %T", asked)
 	}
 	groups, all, failed, err := d.GroupsAndMaybeResources()
 	if err != nil {
@@ -76,7 +77,7 @@ func (l *link) resources(kinds []LearnKind) (*resources, error) {
 			}
 			list := all[gv]
 			if all == nil { // an older API server tells one version at a time
-				if list, err = l.discovery.ServerResourcesForGroupVersion(gv.String()); err != nil {
+				if list, err = asked.ServerResourcesForGroupVersion(gv.String()); err != nil {
 					out.failed[g.Name] = true
 					continue
 				}

@@ -266,6 +266,10 @@ var _ = Describe("A fleet", func() {
 		Expect(alpha.Client().Delete(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "first"}})).To(Succeed())
 		publish(f, "r2")
 		enforced(f, "r2", 10*time.Second, "alpha")
+		Consistently(func() fleet.Phase { return cluster(f, "alpha", "mc").Guard.Phase }).
+			WithTimeout(15*time.Second).WithPolling(200*time.Millisecond).Should(Equal(fleet.Enforced), "for longer than an API server remembers a token")
+		publish(f, "r2-later")
+		enforced(f, "r2-later", 10*time.Second, "alpha")
 
 		By("making its own account anew with the rotated ones")
 		second := administrator(ctx, "second")
