@@ -58,10 +58,10 @@ type MovementField struct {
 	// a Join, path of Git and Store, port of an Endpoint, namespace of a Cluster, namespace
 	// and kind of a Reference. With the name of a Reference, the text is no name but stands
 	// below the repository or the secret store that the object of that name has, behind
-	// prefix if there is one.
+	// prefix if there is one, and unless there is something at unless.
 	// +optional
 	// +mapType=atomic
-	// +kubebuilder:validation:MaxProperties=4
+	// +kubebuilder:validation:MaxProperties=5
 	With map[string]string `json:"with,omitempty"`
 
 	// const is put in front of the text, for Join and Alias; for Bucket, it is the store that

@@ -194,7 +194,7 @@ func passive(k *Kind) bool {
 // companions of a form, in the order of Field.With.
 var companions = map[Form][]string{
 	Bucket: {"endpoint", "prefix", "provider"}, Object: {"endpoint", "suffix", "otherwise"}, Join: {"before", "after"},
-	Git: {"path"}, Store: {"path"}, Endpoint: {"port"}, Cluster: {"namespace"}, Link: {"namespace", "kind", "name", "prefix"},
+	Git: {"path"}, Store: {"path"}, Endpoint: {"port"}, Cluster: {"namespace"}, Link: {"namespace", "kind", "name", "prefix", "unless"},
 }
 
 // types that follow from a form.

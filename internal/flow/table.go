@@ -67,8 +67,9 @@ const (
 	// Link is the name of another object, whose own references count. With: namespace, and
 	// kind: where an object says which kind it means, another one is not looked for. With
 	// name, that is the name, and the text stands below the repository or the secret store
-	// that the other object names; prefix is put in front of it. It is written Reference in
-	// a MovementKind.
+	// that the other object names; prefix is put in front of it. Where there is something at
+	// unless, that decides and the row says nothing. It is written Reference in a
+	// MovementKind.
 	Link Form = "Reference"
 	// Payload is a whole object, or text that holds some.
 	Payload Form = "Payload"

@@ -273,12 +273,18 @@ func (w *walker) reference(text string, element map[string]any) {
 func (w *walker) link(text string, element map[string]any) {
 	r := &w.ref
 	r.Text, r.Target, r.Namespace = text, text, w.with(0, element)
-	if steps, _ := r.Field.WithSteps(2); steps == nil {
-		return
+	if steps, _ := r.Field.WithSteps(2); steps != nil {
+		r.Target, r.Below = w.with(2, element), address.Path(address.Short(w.with(3, element))+"/"+address.Short(text))
+		if r.Target == "" || r.Below == "" {
+			r.Text = "" // it leads nowhere
+		}
 	}
-	r.Target, r.Below = w.with(2, element), address.Path(address.Short(w.with(3, element))+"/"+address.Short(text))
-	if r.Target == "" || r.Below == "" {
-		r.Text = "" // it leads nowhere
+	if w.with(4, element) != "" {
+		r.Text = ""
+	}
+	// No name holds a "/": some write NAMESPACE/NAME.
+	if namespace, name, ok := strings.Cut(r.Target, "/"); ok && r.Namespace == "" && !strings.Contains(name, "/") {
+		r.Namespace, r.Target = namespace, name
 	}
 }
 

@@ -23,6 +23,7 @@ func follower(t *testing.T, kinds []skottv1.MovementKindSpec, objects ...string)
 		skottv1.Address{Type: "Host", Value: "db.prod.example"},
 		skottv1.Address{Type: "Volume", Value: "csi.example/vol-0123456789"},
 		skottv1.Address{Type: "SecretPath", Value: "https://vault.example/secret/prod"},
+		skottv1.Address{Type: "SecretPath", Value: "https://vault.example/kv/data/prod"},
 		skottv1.Address{Type: "Git", Value: "https://git.example/platform/apps/clusters/prod"},
 	)
 	rules, errs := policy.NewRules(kinds...)
@@ -129,6 +130,31 @@ func TestFollows(t *testing.T) {
 				"{kind: VaultConnection, metadata: {namespace: app, name: vault}, spec: {address: 'https://vault.example:443'}}",
 			},
 			object: "{apiVersion: secrets.hashicorp.com/v1beta1, kind: VaultStaticSecret, metadata: {namespace: app}, spec: {vaultAuthRef: auth, mount: secret, path: prod/db}}",
+			want:   `spec.path leads to secret store through "prod/db"`,
+		},
+		"KeyOfOwnStore": {
+			reason: "what says its store itself is not of the store of all", group: "external-secrets.io", resource: "externalsecrets", objects: []string{store},
+			object: secret("data: [{secretKey: b, remoteRef: {key: prod/db}, sourceRef: {storeRef: {name: other}}}]"),
+		},
+		"KeyOfSharedStore": {
+			reason: "unless that is the shared one", group: "external-secrets.io", resource: "externalsecrets",
+			objects: []string{store, strings.Replace(store, "name: vault", "name: other", 1)},
+			object:  secret("data: [{secretKey: b, remoteRef: {key: prod/db}, sourceRef: {storeRef: {name: other}}}]"), want: `spec.data[*].remoteRef.key leads to secret store through "prod/db"`,
+		},
+		"KeyWithoutData": {
+			reason: "data stands in the declared address alone", group: "external-secrets.io", resource: "externalsecrets", objects: []string{strings.Replace(store, "path: secret", "path: kv", 1)},
+			object: secret("data: [{secretKey: b, remoteRef: {key: prod/db}}]"), want: `spec.data[*].remoteRef.key leads to secret store through "prod/db"`,
+		},
+		"KeyOfAllWithoutData": {
+			reason: "also where the key has the mount", group: "external-secrets.io", resource: "externalsecrets", objects: []string{bare},
+			object: secret("data: [{secretKey: b, remoteRef: {key: kv/prod/db}}]"), want: `spec.data[*].remoteRef.key leads to secret store through "kv/prod/db"`,
+		},
+		"ReferenceWithNamespace": {
+			reason: "a reference may say its namespace itself", group: "secrets.hashicorp.com", resource: "vaultstaticsecrets", objects: []string{
+				"{kind: VaultAuth, metadata: {namespace: vault, name: auth}, spec: {vaultConnectionRef: system/default}}",
+				"{kind: VaultConnection, metadata: {namespace: system, name: default}, spec: {address: 'https://vault.example'}}",
+			},
+			object: "{apiVersion: secrets.hashicorp.com/v1beta1, kind: VaultStaticSecret, metadata: {namespace: app}, spec: {vaultAuthRef: vault/auth, mount: kv, path: prod/db}}",
 			want:   `spec.path leads to secret store through "prod/db"`,
 		},
 		"PathInRepository": {

@@ -275,21 +275,24 @@ func (r *reading) inside(ref *flow.Reference) {
 }
 
 // belows are the spellings of what stands below an address. A key of Vault may repeat the
-// mount that its store is set to, and may show the "data" of the second version of its API.
+// mount that its store is set to, and the "data" behind the mount, of the second version of its
+// API, may stand in the key, in the address that was declared, or in neither.
 func belows(form flow.Form, base, below string) []string {
 	out := []string{below}
 	if form != flow.Store {
 		return out
 	}
-	if _, mount, ok := strings.Cut(base, "/"); ok {
-		if inner, ok := strings.CutPrefix(below, mount+"/"); ok {
-			out = append(out, inner)
-		}
+	_, mount, mounted := strings.Cut(base, "/")
+	if inner, ok := strings.CutPrefix(below, mount+"/"); ok && mounted {
+		out = append(out, inner)
 	}
 	for _, b := range out {
 		segments := strings.Split(b, "/")
-		for i := range min(2, len(segments)-1) {
-			if segments[i] == "data" {
+		for i := range min(2, len(segments)) {
+			switch {
+			case segments[i] != "data":
+				out = append(out, strings.Join(slices.Insert(slices.Clone(segments), i, "data"), "/"))
+			case i+1 < len(segments):
 				out = append(out, strings.Join(slices.Delete(slices.Clone(segments), i, i+1), "/"))
 			}
 		}

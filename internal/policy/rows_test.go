@@ -62,7 +62,7 @@ func put(node map[string]any, steps []flow.Step, value any) {
 func fill(k *flow.Kind, f *flow.Field, object map[string]any) {
 	for i := range f.With {
 		steps, relative := f.WithSteps(i)
-		if steps == nil {
+		if steps == nil || f.Form == flow.Link && i == 4 { // where there is something, the row says nothing
 			continue
 		}
 		if relative {
