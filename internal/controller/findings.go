@@ -3,9 +3,11 @@
 package controller
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,9 +18,16 @@ import (
 	"github.com/skott-dev/skott/internal/status"
 )
 
+const (
+	// missedScans are so many that a clean result is none any more, and leastPatience is how long
+	// it is one at least, as a round takes its time.
+	missedScans   = 3
+	leastPatience = time.Minute
+)
+
 // survey is every cluster that is guarded for itself, scanned or not.
 func (h *hub) survey(p *publication) status.Survey {
-	var s status.Survey
+	s := status.Survey{Now: h.now(), Patience: max(missedScans*cmp.Or(h.options.ScanInterval, 10*time.Minute), leastPatience)}
 	engaged := h.members()
 	for _, name := range slices.Sorted(maps.Keys(p.clusters)) {
 		datacenter := p.clusters[name].Datacenter

@@ -217,3 +217,63 @@ func TestScannerStopsReadingByOldRules(t *testing.T) {
 		t.Fatalf("rules that change all the time keep it from reading: %v", err)
 	}
 }
+
+// connected is a scanner of the API server that a handler plays.
+func connected(t *testing.T, api http.HandlerFunc) *scanner {
+	t.Helper()
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	s := scannerOf(t)
+	link, err := newLink(&rest.Config{Host: server.URL}, true, s.loop.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(link.close)
+	s.loop.link, link.account.ready = link, true
+	if s.reader, err = newScanReader(link.account.config); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// refused is the answer of an API server that does not let somebody do something.
+func refused(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusForbidden)
+	fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"no"}`)
+}
+
+func TestScannerTellsThatARoundCannotBegin(t *testing.T) {
+	namespaces := false
+	api := func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path != "/api/v1/namespaces":
+			http.Error(w, "starting", http.StatusInternalServerError)
+		case !namespaces:
+			refused(w)
+		default:
+			fmt.Fprint(w, `{"metadata":{"resourceVersion":"7"},"items":[]}`)
+		}
+	}
+	gaps := func(s *scanner) []string {
+		if scan := s.loop.station.snapshot().Scan; scan != nil {
+			return scan.Gaps
+		}
+		return nil
+	}
+	s := connected(t, api)
+	s.tell()
+	if err := s.round(t.Context(), Scanning{}); err == nil || !slices.Equal(gaps(s), []string{"namespaces: forbidden"}) || s.loop.link.account.ready {
+		t.Errorf("%v: %q, and the account is left as it is: %t", err, gaps(s), s.loop.link.account.ready)
+	}
+	namespaces = true
+	if err := s.round(t.Context(), Scanning{}); err == nil || len(gaps(s)) != 1 || !strings.HasPrefix(gaps(s)[0], "discovery: ") {
+		t.Errorf("%v: %q", err, gaps(s))
+	}
+	again, clean := connected(t, api), &status.Scan{Completed: time.Now()}
+	again.completed, namespaces = time.Time{}, false
+	again.loop.station.update(func(c *Cluster) { c.Scan = clean })
+	if err := again.round(t.Context(), Scanning{}); err == nil || len(gaps(again)) != 1 || len(clean.Gaps) > 0 {
+		t.Errorf("what was found over another connection stands as if it were known still: %v, %q, %q", err, gaps(again), clean.Gaps)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -41,6 +42,9 @@ const (
 
 // gapForbidden is the reason why a kind is not known that the account may not read.
 const gapForbidden = "forbidden"
+
+// What every object is judged by, as gaps name it. No kind is called so.
+const gapNamespaces, gapDiscovery = "namespaces", "discovery"
 
 // scanner finds what is in one cluster that crosses. It runs beside the guard loop; nothing
 // waits for it. Nothing of an innocent object is kept.
@@ -218,8 +222,9 @@ func (s *scanner) round(ctx context.Context, scanning Scanning) error {
 	}
 	served, err := s.loop.link.resources(kinds)
 	if err != nil {
-		return err
+		return s.unread(gapDiscovery, err)
 	}
+	delete(s.gaps, gapDiscovery)
 	// From here on everything is judged anew; what was known of a kind stays until it is listed.
 	s.current, s.listAt, s.changed = scanning, time.Time{}, false
 	wanted, names := map[schema.GroupResource]bool{}, map[string]bool{}
@@ -269,10 +274,26 @@ func (s *scanner) prepare(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("cannot list namespaces: %w", err)
+		return s.unread(gapNamespaces, fmt.Errorf("cannot list namespaces: %w", err))
 	}
+	delete(s.gaps, gapNamespaces)
 	s.namespaces = namespaces
 	return nil
+}
+
+// unread tells that nothing can be judged for lack of something, or what was found last would stand as if it were
+// known to be so still. An account that was refused is made anew.
+func (s *scanner) unread(what string, err error) error {
+	s.gaps[what] = reasonOf(err)
+	if apierrors.IsForbidden(err) {
+		s.gaps[what] = gapForbidden
+	}
+	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+		s.loop.link.account.doubt()
+		s.loop.station.wake()
+	}
+	s.tell()
+	return err
 }
 
 // stop forgets everything.
@@ -291,26 +312,39 @@ func (s *scanner) tellNews() {
 }
 
 // tell puts what was found into the state of the cluster, once there is an account of all of it: what
-// was known before a restart stays until then.
+// was known before a restart, or found over another connection, stays until then, with what cannot be read now.
 func (s *scanner) tell() {
 	s.told, s.untold = time.Now(), false
+	gaps := s.unknown()
 	if s.completed.IsZero() {
+		s.loop.station.update(func(c *Cluster) {
+			if c.Scan != nil && len(gaps) > 0 {
+				before := *c.Scan // snapshots share the old one
+				before.Gaps = gaps
+				c.Scan = &before
+			}
+		})
 		return
 	}
 	scan := summary(s.kinds)
-	scan.Completed, scan.Revision = s.completed, s.revision
-	for kind, gap := range s.gaps {
-		if gap == gapForbidden && s.refusal != "" {
-			gap += ": " + s.refusal
-		}
-		scan.Gaps = append(scan.Gaps, kind+": "+gap)
-	}
-	slices.Sort(scan.Gaps)
+	scan.Completed, scan.Revision, scan.Gaps = s.completed, s.revision, gaps
 	s.loop.station.update(func(c *Cluster) {
 		if c.Scan == nil || !reflect.DeepEqual(c.Scan, scan) {
 			c.Scan = scan
 		}
 	})
+}
+
+// unknown is what cannot be read, with the reason, sorted.
+func (s *scanner) unknown() (out []string) {
+	for what, gap := range s.gaps {
+		if gap == gapForbidden && s.refusal != "" {
+			gap += ": " + s.refusal
+		}
+		out = append(out, what+": "+gap)
+	}
+	slices.Sort(out)
+	return out
 }
 
 // askAgain asks for the rights once in a while where kinds may not be read, with one request. These are

@@ -30,6 +30,9 @@ type Survey struct {
 	Clusters []Scanned
 	// Unlisted ManagementClusters may have Clusters that are not among these.
 	Unlisted []string
+	// Now is when it was made, and Patience how long a scan is good for; zero for ever.
+	Now      time.Time
+	Patience time.Duration
 }
 
 // Breakdown counts the objects that cross a boundary, the most first: rows and all there
@@ -219,6 +222,8 @@ func (s Survey) Missing() []string {
 			out = append(out, fmt.Sprintf("%s (not read: %s)", c.Key(), Names(c.Scan.Gaps)))
 		case c.Scan.Completed.IsZero():
 			out = append(out, c.Key()+" (the first scan is under way)")
+		case s.Patience > 0 && s.Now.Sub(c.Scan.Completed) > s.Patience: // whatever keeps it from being scanned
+			out = append(out, c.Key()+" (last scanned "+stamp(c.Scan.Completed)+")")
 		case c.Outdated:
 			out = append(out, c.Key()+" (the scan by the present rules is under way)")
 		}

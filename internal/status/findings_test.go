@@ -129,6 +129,7 @@ func TestSeparation(t *testing.T) {
 	away.Guard.Phase = Unreachable
 	outdated := scannedCluster("outdated", wholly())
 	outdated.Outdated = true
+	stale := scannedCluster("stale", &Scan{Completed: noon.Add(-time.Hour)})
 	for name, c := range map[string]struct {
 		reason     string
 		clusters   []Scanned
@@ -148,6 +149,7 @@ func TestSeparation(t *testing.T) {
 		"Gaps":     {"a kind was not read", []Scanned{scannedCluster("a", gaps)}, nil, nil, "staging", "Unknown", "NotScanned", []string{"mc/c/a (not read: Secret: forbidden)"}, 0},
 		"UnderWay": {"no round is complete", []Scanned{scannedCluster("a", &Scan{})}, nil, nil, "staging", "Unknown", "NotScanned", []string{"under way"}, 0},
 		"Outdated": {"it was scanned by other rules", []Scanned{outdated}, nil, nil, "staging", "Unknown", "NotScanned", []string{"by the present rules"}, 0},
+		"Stale":    {"it was scanned long ago", []Scanned{stale}, nil, nil, "staging", "Unknown", "NotScanned", []string{"mc/c/stale (last scanned 2026-01-02T11:00:00Z)"}, 0},
 		"Away":     {"it does not answer", []Scanned{away}, nil, nil, "staging", "Unknown", "NotScanned", []string{"last scanned 2026-01-02T12:00:00Z"}, 0},
 		"Both":     {"contested addresses are counted apart", []Scanned{scannedCluster("a", scan), scannedCluster("b", nil)}, []string{"x"}, nil, "staging", "False", "ContestedAddresses", []string{"1 addresses", "1 objects", "not scanned yet"}, 1},
 		"Remembered": {"a restart forgets nothing", []Scanned{scannedCluster("a", nil)}, nil,
@@ -158,7 +160,7 @@ func TestSeparation(t *testing.T) {
 			Environment(e, EnvironmentView{
 				ManagementClusters: []skottv1.ManagementCluster{{Status: skottv1.ManagementClusterStatus{Conditions: []metav1.Condition{{Type: "Ready", Status: "True"}}}}},
 				Members:            map[string]Member{"": {ClustersListed: true, Clusters: []Cluster{{}}}},
-				Scans:              Survey{Clusters: c.clusters}, Contested: c.contested, Remembered: c.remembered,
+				Scans:              Survey{Clusters: c.clusters, Now: noon, Patience: 30 * time.Minute}, Contested: c.contested, Remembered: c.remembered,
 			})
 			got := meta.FindStatusCondition(e.Status.Conditions, skottv1.ConditionSeparated)
 			if got.Status != c.status || got.Reason != c.because || *e.Status.Violations != c.violations || int(*e.Status.Contested) != len(c.contested) {
