@@ -228,7 +228,7 @@ func (l *loop) admit(ctx context.Context) (time.Duration, error) {
 	}
 	l.station.update(func(c *Cluster) {
 		if c.UID != "" && c.UID != l.uid {
-			c.Guard = GuardState{Phase: Unknown} // another cluster under the same name
+			*c = c.Another()
 		}
 		c.UID = l.uid
 	})

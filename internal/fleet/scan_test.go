@@ -277,3 +277,36 @@ func TestScannerTellsThatARoundCannotBegin(t *testing.T) {
 		t.Errorf("what was found over another connection stands as if it were known still: %v, %q, %q", err, gaps(again), clean.Gaps)
 	}
 }
+
+// A cluster that was made anew under its old name is none that was scanned, guarded or looked at.
+func TestAnotherClusterUnderTheSameName(t *testing.T) {
+	s := connected(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/api/v1/namespaces/kube-system" {
+			refused(w)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"kube-system","uid":"new"}}`)
+	})
+	named := Cluster{ManagementCluster: "mc", Namespace: "shop", Name: "c", Role: RoleWorkload, Endpoint: "c:6443", Labelled: true, HasKubeconfig: true}
+	for uid, same := range map[types.UID]bool{"new": true, "old": false} {
+		before := named
+		before.UID, before.Learned, before.LearnGaps, before.Groups, before.OwnNodes = uid, true, []string{"Pod"}, []string{"apps"}, []string{"shop"}
+		before.Guard = status.GuardState{Phase: Enforced, Revision: "1", ProvedRevision: "1"}
+		before.Webhook.Phase, before.Namespaces = status.WebhookActs, map[string]string{"shop": "testing"}
+		before.Scan, before.Measures, before.Ungoverned = &status.Scan{Completed: time.Now()}, &status.Measures{}, []status.Ungoverned{{Kind: "Mover"}}
+		s.loop.uid = ""
+		s.loop.station.update(func(c *Cluster) { *c = before })
+		if _, err := s.loop.admit(t.Context()); err == nil {
+			t.Error("it is not asked what it serves")
+		}
+		want := before
+		if !same {
+			want = named
+			want.UID, want.Guard.Phase = "new", Unknown
+		}
+		if diff := cmp.Diff(want, s.loop.station.snapshot()); diff != "" {
+			t.Errorf("%s: %s", uid, diff)
+		}
+	}
+}

@@ -130,6 +130,15 @@ type Cluster struct {
 	Groups []string
 }
 
+// Another is a cluster under the same name, with another API server: nothing that was seen in the old one is
+// known of it, neither that it is guarded nor that nothing in it crosses.
+func (c Cluster) Another() Cluster {
+	return Cluster{
+		ManagementCluster: c.ManagementCluster, Namespace: c.Namespace, Name: c.Name, Role: c.Role, Endpoint: c.Endpoint,
+		Labelled: c.Labelled, HasKubeconfig: c.HasKubeconfig, GuardedAs: c.GuardedAs, Guard: GuardState{Phase: Unknown},
+	}
+}
+
 // Measure is one security measure of a cluster.
 type Measure struct {
 	// Kind of the object, and its name; of what a namespace has, the name of the namespace.
