@@ -49,6 +49,7 @@ func (s *scanner) list(ctx context.Context, kinds []ScanKind) error {
 			s.gaps[k.Name()] = gapForbidden
 		case apierrors.IsUnauthorized(err):
 			s.loop.link.account.doubt()
+			s.gaps[k.Name()], s.relist[resource] = reasonOf(err), time.Now()
 			return err
 		default:
 			s.gaps[k.Name()] = reasonOf(err)
@@ -58,8 +59,11 @@ func (s *scanner) list(ctx context.Context, kinds []ScanKind) error {
 		}
 		if answered(err) {
 			unanswered = 0
-		} else if unanswered++; unanswered == maxUnanswered || unanswered == len(kinds) {
-			return err
+		} else if unanswered++; unanswered == maxUnanswered {
+			if s.prepare(ctx) != nil {
+				return err
+			}
+			unanswered = 0 // these kinds do not answer, and the cluster does
 		}
 	}
 	return nil

@@ -310,3 +310,39 @@ func TestAnotherClusterUnderTheSameName(t *testing.T) {
 		}
 	}
 }
+
+func TestScannerAsksAgainOnlyWhatDoesNotAnswer(t *testing.T) {
+	away, asked := false, map[string]int{}
+	s := connected(t, func(w http.ResponseWriter, r *http.Request) {
+		asked[r.URL.Path]++
+		if r.URL.Path == "/api/v1/configmaps" || strings.Contains(r.URL.Path, "silent") || away {
+			panic(http.ErrAbortHandler)
+		}
+		fmt.Fprint(w, `{"metadata":{"resourceVersion":"7"},"items":[]}`)
+	})
+	kinds := []ScanKind{configMaps}
+	for _, resource := range []string{"silent-a", "silent-b", "silent-c", "services"} {
+		k := ScanKind{Resource: resource, Kind: resource}
+		kinds, s.versions[k.resource()] = append(kinds, k), "v1"
+	}
+	scanning, next := Scanning{Rules: "r", Judge: marked, Kinds: kinds}, time.Now().Add(time.Hour)
+	s.current, s.revision, s.nextRound = scanning, "r-", next
+	s.relist[configMaps.resource()] = time.Now()
+	for _, away = range []bool{false, true} {
+		asked = map[string]int{}
+		s.relist[configMaps.resource()] = time.Now()
+		if err := s.due(t.Context(), scanning); err != nil || !s.nextRound.Equal(next) || asked["/api/v1/namespaces"] != 1 || asked["/api/v1/services"] > 0 {
+			t.Errorf("everything is read again for one kind: %v, %v", err, asked)
+		}
+		if at, again := s.relist[configMaps.resource()]; !again || !at.After(time.Now()) || len(s.gaps) == 0 {
+			t.Errorf("it is listed again at %v, and %q is told", at, s.gaps)
+		}
+	}
+	if err := s.list(t.Context(), kinds); err == nil {
+		t.Error("the cluster is away, and every kind is waited for")
+	}
+	away = false
+	if err := s.list(t.Context(), kinds); err != nil || asked["/api/v1/services"] != 1 || len(s.gaps) != 4 {
+		t.Errorf("the cluster answers, and is said not to: %v, %v, %v", err, asked, s.gaps)
+	}
+}

@@ -8,12 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -30,7 +28,7 @@ const (
 	scanPause = 5 * time.Second
 	// unprovedFor is how long a cluster may not be proved before everything is watched.
 	unprovedFor = 30 * time.Second
-	// maxUnanswered kinds one after the other, and the cluster is away.
+	// maxUnanswered kinds one after the other, and it is asked whether the cluster answers at all.
 	maxUnanswered = 3
 	// tellPause is between two accounts of what watches tell.
 	tellPause = 200 * time.Millisecond
@@ -86,6 +84,7 @@ type scanner struct {
 	changed   bool          // the addresses, since the kinds with findings were listed
 	changedAt time.Time     // when these were listed because of addresses, last
 	backoff   time.Duration
+	retry     time.Duration // between two lists of some kinds that fail
 	granted   time.Time
 	grants    []ScanKind
 	refusal   string
@@ -201,12 +200,36 @@ func (s *scanner) some(ctx context.Context, scanning Scanning, now time.Time) er
 		return nil
 	}
 	s.current = scanning
-	if err := s.prepare(ctx); err != nil {
+	for _, k := range some {
+		s.relist[k.resource()] = now // until it was
+	}
+	err := s.prepare(ctx)
+	if err == nil {
+		err = s.list(ctx, some)
+		s.tell()
+	}
+	if ctx.Err() != nil || errors.Is(err, errOutdated) {
 		return err
 	}
-	err := s.list(ctx, some)
-	s.tell()
-	return err
+	s.postpone(ctx, some, err)
+	return nil
+}
+
+// postpone has what is left of some kinds listed later. Nothing else is: what does not answer for a few must not
+// make it read everything again and again.
+func (s *scanner) postpone(ctx context.Context, some []ScanKind, err error) {
+	if err == nil {
+		s.retry = 0
+		return
+	}
+	ctrllog.FromContext(ctx).V(1).Info("Failing to list again", "error", brief(err))
+	s.retry = min(max(2*s.retry, backoffFirst), backoffLast)
+	later := time.Now().Add(s.retry)
+	for _, k := range some {
+		if at, left := s.relist[k.resource()]; left && at.Before(later) {
+			s.relist[k.resource()] = later
+		}
+	}
 }
 
 // round lists everything.
@@ -281,70 +304,12 @@ func (s *scanner) prepare(ctx context.Context) error {
 	return nil
 }
 
-// unread tells that nothing can be judged for lack of something, or what was found last would stand as if it were
-// known to be so still. An account that was refused is made anew.
-func (s *scanner) unread(what string, err error) error {
-	s.gaps[what] = reasonOf(err)
-	if apierrors.IsForbidden(err) {
-		s.gaps[what] = gapForbidden
-	}
-	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
-		s.loop.link.account.doubt()
-		s.loop.station.wake()
-	}
-	s.tell()
-	return err
-}
-
 // stop forgets everything.
 func (s *scanner) stop() {
 	for _, w := range s.watches {
 		w.cancel()
 	}
 	*s = *newScanner(s.loop)
-}
-
-// tellNews tells what was taken in, a few times a second at most: it looks at all that crosses.
-func (s *scanner) tellNews() {
-	if s.untold && time.Since(s.told) > tellPause {
-		s.tell()
-	}
-}
-
-// tell puts what was found into the state of the cluster, once there is an account of all of it: what
-// was known before a restart, or found over another connection, stays until then, with what cannot be read now.
-func (s *scanner) tell() {
-	s.told, s.untold = time.Now(), false
-	gaps := s.unknown()
-	if s.completed.IsZero() {
-		s.loop.station.update(func(c *Cluster) {
-			if c.Scan != nil && len(gaps) > 0 {
-				before := *c.Scan // snapshots share the old one
-				before.Gaps = gaps
-				c.Scan = &before
-			}
-		})
-		return
-	}
-	scan := summary(s.kinds)
-	scan.Completed, scan.Revision, scan.Gaps = s.completed, s.revision, gaps
-	s.loop.station.update(func(c *Cluster) {
-		if c.Scan == nil || !reflect.DeepEqual(c.Scan, scan) {
-			c.Scan = scan
-		}
-	})
-}
-
-// unknown is what cannot be read, with the reason, sorted.
-func (s *scanner) unknown() (out []string) {
-	for what, gap := range s.gaps {
-		if gap == gapForbidden && s.refusal != "" {
-			gap += ": " + s.refusal
-		}
-		out = append(out, what+": "+gap)
-	}
-	slices.Sort(out)
-	return out
 }
 
 // askAgain asks for the rights once in a while where kinds may not be read, with one request. These are
