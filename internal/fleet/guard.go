@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"weak"
 
@@ -78,6 +79,8 @@ type loop struct {
 	// webhook follows what the loop has published; posted is the last of it.
 	webhook *webhookLoop
 	posted  posted
+	// restored tells the scanner that the cluster was restored from a backup.
+	restored atomic.Bool
 }
 
 // posted identifies what was handed to the webhook loop.
@@ -336,6 +339,7 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 // are yet to come, and does not hear of anything until then.
 func (l *loop) reopen() {
 	l.past = false
+	l.restored.Store(true)
 	l.watch.end()
 	l.watch = nil
 	l.learner.end()

@@ -346,3 +346,24 @@ func TestScannerAsksAgainOnlyWhatDoesNotAnswer(t *testing.T) {
 		t.Errorf("the cluster answers, and is said not to: %v, %v, %v", err, asked, s.gaps)
 	}
 }
+
+// What watches wait for is yet to come where a backup was restored, and what was listed is not there any more.
+func TestScannerReadsARestoredClusterAnew(t *testing.T) {
+	s := connected(t, func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "starting", http.StatusInternalServerError)
+	})
+	s.loop.station.update(func(c *Cluster) { c.UID, c.Guard.Revision, c.Guard.Phase = "u", "1", Enforced })
+	scanning := Scanning{Rules: "r", Judge: marked, Kinds: []ScanKind{configMaps}}
+	s.loop.station.fleet.Scan(func(Cluster) (Scanning, bool) { return scanning, true })
+	s.current, s.revision, s.nextRound = scanning, "r-", time.Now().Add(time.Hour)
+	watching := true
+	s.watches[configMaps.resource()], s.revisions[configMaps.resource()] = &running{cancel: func() { watching = false }}, "900"
+	if err := s.pass(t.Context()); err != nil || !watching {
+		t.Fatalf("nothing has happened: %v", err)
+	}
+	s.loop.past = true
+	s.loop.reopen()
+	if err := s.pass(t.Context()); err == nil || watching || len(s.watches)+len(s.revisions) > 0 || s.loop.restored.Load() {
+		t.Errorf("%v, watching still: %t, %v", err, watching, s.revisions)
+	}
+}

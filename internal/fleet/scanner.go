@@ -148,6 +148,9 @@ func (s *scanner) pass(ctx context.Context) error {
 		}
 		s.reader = reader
 	}
+	if s.loop.restored.Swap(false) {
+		s.reopen()
+	}
 	return s.due(ctx, scanning)
 }
 
@@ -302,6 +305,16 @@ func (s *scanner) prepare(ctx context.Context) error {
 	delete(s.gaps, gapNamespaces)
 	s.namespaces = namespaces
 	return nil
+}
+
+// reopen reads and follows everything anew: see loop.reopen. What was found is of the time after the backup.
+func (s *scanner) reopen() {
+	for _, w := range s.watches {
+		w.cancel()
+	}
+	clear(s.watches)
+	clear(s.revisions)
+	s.moved, s.nextRound, s.backoff = true, time.Time{}, 0
 }
 
 // stop forgets everything.
