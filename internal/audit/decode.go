@@ -16,6 +16,16 @@ const (
 	kindEvent = "Event"
 )
 
+// attempts are the denials that are no canaries.
+func (d *Decoded) attempts() (n int) {
+	for i := range d.Denials {
+		if !d.Denials[i].Canary {
+			n++
+		}
+	}
+	return n
+}
+
 // Decoded is what a text of audit events holds.
 type Decoded struct {
 	// Denials by Skott, canaries among them, in the order of the text.

@@ -27,8 +27,8 @@ const (
 	// atOnce bounds how many texts are in memory at a time, and of one ManagementCluster there is
 	// one only, so that none that sends slowly stands in the way of the others.
 	atOnce = 4
-	// Denials of one ManagementCluster that are taken in a second, canaries among them, and at a
-	// time. So who has its token cannot flush the record with what never was.
+	// Denials of one ManagementCluster that are taken in a second, and at a time. So who has its token
+	// cannot flush the record with what never was. Canaries are in no record, and of many clusters they are many.
 	denialRate, denialBurst = 200, maxEvents
 	// turnTime is how long a sender waits for its turn, and bodyTime how long it may take then.
 	headerTime, turnTime, bodyTime, idleTime = 5 * time.Second, 10 * time.Second, 10 * time.Second, 5 * time.Minute
@@ -188,7 +188,7 @@ func (r *Receiver) take(source Source, limit *rate.Limiter, body io.Reader) (int
 	if decoded.Skipped > 0 {
 		r.Log.Info("Passed by what is no audit event", "cluster", source.String(), "count", decoded.Skipped)
 	}
-	if !limit.AllowN(time.Now(), len(decoded.Denials)) {
+	if !limit.AllowN(time.Now(), decoded.attempts()) {
 		return http.StatusTooManyRequests, fmt.Errorf("cannot take more than %d denials a second", denialRate)
 	}
 	if err := r.Keep(source, decoded); err != nil {

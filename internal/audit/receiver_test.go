@@ -13,6 +13,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"golang.org/x/time/rate"
+
+	"github.com/skott-dev/skott/internal/policy"
 )
 
 // Only what the right bearer sent of the right cluster is kept, and all of it or nothing.
@@ -108,6 +110,25 @@ func TestReceiverRate(t *testing.T) {
 	}
 	if got := post(r, "/audit/other", many); got != http.StatusOK {
 		t.Errorf("another ManagementCluster: status %d", got)
+	}
+}
+
+// The live proofs of many clusters must not keep their denials from being recorded.
+func TestReceiverRateOfCanaries(t *testing.T) {
+	r := NewReceiver(func(context.Context, Source, string) int { return http.StatusOK }, func(Source, Decoded) error { return nil }, logr.Discard())
+	canaries := strings.Repeat(denied(byPolicy+crossingText, func(e map[string]any) {
+		e["requestURI"], e["user"] = "/api?dryRun=All", map[string]any{"username": policy.CanaryUser}
+	}), maxEvents/10)
+	for range 20 {
+		if got := post(r, "/audit/mc/ns/name", canaries); got != http.StatusOK {
+			t.Fatalf("canaries: status %d", got)
+		}
+	}
+	if left := r.sender("mc").rate.Tokens(); left < denialBurst {
+		t.Errorf("%v denials are left", left)
+	}
+	if got := post(r, "/audit/mc", denied(byPolicy+crossingText, nil)); got != http.StatusOK {
+		t.Errorf("a denial: status %d", got)
 	}
 }
 
