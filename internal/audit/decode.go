@@ -16,6 +16,14 @@ const (
 	kindEvent = "Event"
 )
 
+// Decoded is what a text of audit events holds.
+type Decoded struct {
+	// Denials by Skott, canaries among them, in the order of the text.
+	Denials []Denial
+	// Events that were read, and Skipped what stood among them and was none.
+	Events, Skipped int
+}
+
 // attempts are the denials that are no canaries.
 func (d *Decoded) attempts() (n int) {
 	for i := range d.Denials {
@@ -24,14 +32,6 @@ func (d *Decoded) attempts() (n int) {
 		}
 	}
 	return n
-}
-
-// Decoded is what a text of audit events holds.
-type Decoded struct {
-	// Denials by Skott, canaries among them, in the order of the text.
-	Denials []Denial
-	// Events that were read, and Skipped what stood among them and was none.
-	Events, Skipped int
 }
 
 // Decode reads audit events: an EventList as the API server's audit webhook sends it, or

@@ -28,7 +28,7 @@ func (s *scanner) take(e scanEvent) {
 // event takes one in. Most are of innocent objects, and change nothing.
 func (s *scanner) event(e scanEvent) {
 	resource := e.kind.resource()
-	if e.lost {
+	if e.lost || s.current.Judge == nil {
 		s.moved = true
 		if w := s.watches[resource]; w != nil {
 			w.cancel()

@@ -367,3 +367,32 @@ func TestScannerReadsARestoredClusterAnew(t *testing.T) {
 		t.Errorf("%v, watching still: %t, %v", err, watching, s.revisions)
 	}
 }
+
+// What was published before holds every address that there was, and there may be very many clusters.
+func TestScannerLetsGoOfWhatWasPublished(t *testing.T) {
+	s := connected(t, func(http.ResponseWriter, *http.Request) { t.Error("nothing is to be read") })
+	scanning := Scanning{Rules: "r", Addresses: "1", Judge: marked}
+	s.loop.station.fleet.Scan(func(Cluster) (Scanning, bool) { return scanning, true })
+	s.current, s.addresses, s.revision, s.nextRound = scanning, "1", "r-1", time.Now().Add(time.Hour)
+	phase := func(p status.Phase) {
+		s.loop.station.update(func(c *Cluster) { c.UID, c.Guard.Revision, c.Guard.Phase = "u", "1", p })
+		if err := s.pass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scanning.Addresses = "2"
+	if phase(Enforced); s.current.Addresses != "2" {
+		t.Errorf("it judges by addresses of revision %q still", s.current.Addresses)
+	}
+	if phase(Unreachable); s.current.Judge != nil {
+		t.Error("a cluster that is away holds what was published when it went")
+	}
+	s.event(scanEvent{kind: configMaps, raw: []byte(`{"metadata":{"name":"a","uid":"a"},"data":{"x":"crosses"}}`)})
+	if _, again := s.relist[configMaps.resource()]; !again {
+		t.Error("what it told last is forgotten")
+	}
+	clear(s.relist)
+	if phase(Enforced); s.current.Judge == nil {
+		t.Error("it is back, and nothing is judged")
+	}
+}

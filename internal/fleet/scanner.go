@@ -52,7 +52,7 @@ type scanner struct {
 	events chan scanEvent
 
 	// What follows belongs to the goroutine.
-	current    Scanning // that the findings are of
+	current    Scanning // the rules that the findings are of; without Judge while nothing is judged
 	kinds      map[schema.GroupResource]*found
 	versions   map[schema.GroupResource]string
 	revisions  map[schema.GroupResource]string
@@ -135,6 +135,7 @@ func (s *scanner) pass(ctx context.Context) error {
 	}
 	// Nothing was written as the account yet, or nothing would be answered.
 	if c.UID == "" || c.Guard.Revision == "" || c.Guard.Phase == Unreachable {
+		s.current.Judge = nil // it holds every address that was published then
 		return nil
 	}
 	scanning, ok := s.loop.station.fleet.scanning(c)
@@ -159,6 +160,9 @@ func (s *scanner) pass(ctx context.Context) error {
 func (s *scanner) due(ctx context.Context, scanning Scanning) error {
 	now := time.Now()
 	fresh := s.revision == "" || s.current.Rules != scanning.Rules
+	if s.current.Rules == scanning.Rules {
+		s.current = scanning // and lets go of what was published before
+	}
 	if s.addresses != scanning.Addresses {
 		s.addresses, s.changed = scanning.Addresses, true
 		if now.Sub(s.listedAt) > 4*s.pause {
