@@ -49,6 +49,9 @@ func (s *scanner) tell() {
 	}
 	scan := summary(s.kinds)
 	scan.Completed, scan.Revision, scan.Gaps = s.completed, s.revision, gaps
+	if s.forbidden() {
+		scan.Refusal = s.refusal
+	}
 	s.loop.station.update(func(c *Cluster) {
 		if c.Scan == nil || !reflect.DeepEqual(c.Scan, scan) {
 			c.Scan = scan
@@ -59,9 +62,6 @@ func (s *scanner) tell() {
 // unknown is what cannot be read, with the reason, sorted.
 func (s *scanner) unknown() (out []string) {
 	for what, gap := range s.gaps {
-		if gap == gapForbidden && s.refusal != "" {
-			gap += ": " + s.refusal
-		}
 		out = append(out, what+": "+gap)
 	}
 	slices.Sort(out)

@@ -396,3 +396,19 @@ func TestScannerLetsGoOfWhatWasPublished(t *testing.T) {
 		t.Error("it is back, and nothing is judged")
 	}
 }
+
+func TestScannerSaysWhy(t *testing.T) {
+	s := scannerOf(t)
+	s.gaps = map[string]string{"Pod": gapForbidden, "Alpha": "its API group does not answer"}
+	s.refusal = `ClusterRole "skott-scanner" could not be granted`
+	s.tell()
+	scan := s.loop.station.snapshot().Scan
+	if diff := cmp.Diff([]string{"Alpha: its API group does not answer", "Pod: forbidden"}, scan.Gaps); diff != "" || scan.Refusal != s.refusal {
+		t.Error(scan.Refusal, diff)
+	}
+	delete(s.gaps, "Pod")
+	s.tell()
+	if scan := s.loop.station.snapshot().Scan; len(scan.Gaps) != 1 || scan.Refusal != "" {
+		t.Errorf("nothing is forbidden any more: %+v", scan)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -372,7 +373,8 @@ func (s *scanner) grant(ctx context.Context, scanning Scanning) {
 			continue // none of ours
 		}
 		if _, err := applyObject(ctx, s.loop.link.admin, u); err != nil {
-			s.refusal = fmt.Sprintf("%s %q could not be granted: %s", u.GetKind(), u.GetName(), brief(err))
+			first, _, _ := strings.Cut(brief(err), "\n") // what follows are the rights, one a line
+			s.refusal = fmt.Sprintf("%s %q could not be granted: %s", u.GetKind(), u.GetName(), strings.TrimSuffix(first, ":"))
 			return
 		}
 	}

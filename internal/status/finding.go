@@ -48,6 +48,8 @@ type Scan struct {
 	Counts []FindingCount
 	// Findings are the first of all, sorted by kind, namespace and name.
 	Findings []Finding
+	// Refusal is why kinds are forbidden, if that is known.
+	Refusal string
 	// Gaps are the kinds that could not be read, with the reason, sorted.
 	Gaps []string
 }

@@ -219,7 +219,11 @@ func (s Survey) Missing() []string {
 		case c.Scan == nil:
 			out = append(out, c.Key()+" (not scanned yet)")
 		case len(c.Scan.Gaps) > 0:
-			out = append(out, fmt.Sprintf("%s (not read: %s)", c.Key(), Names(c.Scan.Gaps)))
+			why := ""
+			if c.Scan.Refusal != "" {
+				why = c.Scan.Refusal + "; "
+			}
+			out = append(out, fmt.Sprintf("%s (%snot read: %s)", c.Key(), why, Names(c.Scan.Gaps)))
 		case c.Scan.Completed.IsZero():
 			out = append(out, c.Key()+" (the first scan is under way)")
 		case s.Patience > 0 && s.Now.Sub(c.Scan.Completed) > s.Patience: // whatever keeps it from being scanned

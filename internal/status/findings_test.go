@@ -125,6 +125,8 @@ func TestSeparation(t *testing.T) {
 		{Boundary: "b", Draft: true, From: "integration", To: "staging"}}}}
 	gaps := wholly()
 	gaps.Gaps = []string{"Secret: forbidden"}
+	refused := wholly()
+	refused.Gaps, refused.Refusal = gaps.Gaps, "no role"
 	away := scannedCluster("away", wholly())
 	away.Guard.Phase = Unreachable
 	outdated := scannedCluster("outdated", wholly())
@@ -147,6 +149,7 @@ func TestSeparation(t *testing.T) {
 		"Draft":    {"what only a draft finds does not", []Scanned{scannedCluster("a", scan)}, nil, nil, "integration", "True", "Separated", nil, 0},
 		"Unknown":  {"one was not scanned", []Scanned{scannedCluster("a", wholly()), scannedCluster("b", nil)}, nil, nil, "staging", "Unknown", "NotScanned", []string{"mc/c/b (not scanned yet)"}, 0},
 		"Gaps":     {"a kind was not read", []Scanned{scannedCluster("a", gaps)}, nil, nil, "staging", "Unknown", "NotScanned", []string{"mc/c/a (not read: Secret: forbidden)"}, 0},
+		"Refused":  {"and it is known why", []Scanned{scannedCluster("a", refused)}, nil, nil, "staging", "Unknown", "NotScanned", []string{"mc/c/a (no role; not read: Secret: forbidden)"}, 0},
 		"UnderWay": {"no round is complete", []Scanned{scannedCluster("a", &Scan{})}, nil, nil, "staging", "Unknown", "NotScanned", []string{"under way"}, 0},
 		"Outdated": {"it was scanned by other rules", []Scanned{outdated}, nil, nil, "staging", "Unknown", "NotScanned", []string{"by the present rules"}, 0},
 		"Stale":    {"it was scanned long ago", []Scanned{stale}, nil, nil, "staging", "Unknown", "NotScanned", []string{"mc/c/stale (last scanned 2026-01-02T11:00:00Z)"}, 0},
