@@ -52,7 +52,8 @@ var allowed = map[string][]string{
 	within + "evidence": {within + "policy", within + "ledger", api},
 	// webhook looks other objects up by their movement kind, and holds the key of fingerprints.
 	within + "webhook":    {within + "address", within + "flow", within + "policy", within + "metrics", within + "ledger", api},
-	within + "controller": {within + "address", within + "flow", within + "policy", within + "fleet", within + "status", within + "metrics", within + "ledger", within + "audit", api, module + "config/crd"},
+	// controller writes reports into the Ops Cluster, as fleet does into the others.
+	within + "controller": {within + "address", within + "flow", within + "policy", within + "fleet", within + "status", within + "metrics", within + "ledger", within + "audit", within + "report", api, module + "config/crd"},
 	// audit reads the texts of denials, and knows the codes and the canary's user.
 	within + "audit": {within + "policy", within + "metrics"},
 	// docs carries the page that the command line quotes.
