@@ -51,7 +51,7 @@ var allowed = map[string][]string{
 	within + "report":   {within + "status", api},
 	within + "evidence": {within + "policy", within + "ledger", api},
 	// webhook looks other objects up by their movement kind, and holds the key of fingerprints.
-	within + "webhook":    {within + "address", within + "flow", within + "policy", within + "metrics", within + "ledger", api},
+	within + "webhook": {within + "address", within + "flow", within + "policy", within + "metrics", within + "ledger", api},
 	// controller writes reports into the Ops Cluster, as fleet does into the others.
 	within + "controller": {within + "address", within + "flow", within + "policy", within + "fleet", within + "status", within + "metrics", within + "ledger", within + "audit", within + "report", api, module + "config/crd"},
 	// audit reads the texts of denials, and knows the codes and the canary's user.
