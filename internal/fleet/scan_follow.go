@@ -28,6 +28,12 @@ func (s *scanner) take(e scanEvent) {
 // event takes one in. Most are of innocent objects, and change nothing.
 func (s *scanner) event(e scanEvent) {
 	resource := e.kind.resource()
+	if e.revision != "" && s.watches[resource] != nil {
+		s.revisions[resource] = e.revision
+	}
+	if !e.lost && e.raw == nil {
+		return
+	}
 	if e.lost || s.current.Judge == nil {
 		s.moved = true
 		if w := s.watches[resource]; w != nil {

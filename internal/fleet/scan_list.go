@@ -76,7 +76,7 @@ func (s *scanner) listKind(ctx context.Context, k ScanKind) error {
 	if !ok {
 		return nil
 	}
-	old := s.kinds[resource]
+	old, reached := s.kinds[resource], s.revisions[resource]
 	next := &found{kind: k, crosses: map[types.UID]crossing{}}
 	known, detailed := 0, 0
 	if old != nil {
@@ -112,6 +112,10 @@ func (s *scanner) listKind(ctx context.Context, k ScanKind) error {
 		if one != nil {
 			next.crosses[uid] = *one
 		}
+	}
+	if w := s.watches[resource]; w != nil && older(revision, reached) { // the cluster was restored from a backup: see reopen
+		w.cancel()
+		delete(s.watches, resource)
 	}
 	s.kinds[resource], s.revisions[resource], s.moved = next, revision, true
 	s.recount()

@@ -163,7 +163,16 @@ type scanEvent struct {
 	deleted bool
 	// lost: the watch has missed something, and the kind is to be listed anew.
 	lost bool
-	raw  []byte
+	// revision that the watch has reached; without raw, nothing has happened until then.
+	revision string
+	raw      []byte
+}
+
+// older reports whether a revision was before another, as far as revisions can be compared: those of etcd can.
+func older(a, b string) bool {
+	m, err := strconv.ParseUint(a, 10, 64)
+	n, again := strconv.ParseUint(b, 10, 64)
+	return err == nil && again == nil && m < n
 }
 
 // watch tells of every change after a revision until the context ends or something was missed.
@@ -211,9 +220,11 @@ func (r *scanReader) watchOnce(ctx context.Context, kind ScanKind, resource sche
 		if err != nil {
 			return revision, err
 		}
-		if event.Type != "BOOKMARK" {
-			tell(scanEvent{kind: kind, deleted: event.Type == "DELETED", raw: event.Object})
-		}
 		revision = object.ResourceVersion
+		e := scanEvent{kind: kind, deleted: event.Type == "DELETED", revision: revision, raw: event.Object}
+		if event.Type == "BOOKMARK" {
+			e.raw = nil
+		}
+		tell(e)
 	}
 }

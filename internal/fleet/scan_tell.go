@@ -36,22 +36,22 @@ func (s *scanner) tellNews() {
 // was known before a restart, or found over another connection, stays until then, with what cannot be read now.
 func (s *scanner) tell() {
 	s.told, s.untold = time.Now(), false
-	gaps := s.unknown()
+	gaps, refusal := s.unknown(), ""
+	if s.forbidden() {
+		refusal = s.refusal
+	}
 	if s.completed.IsZero() {
 		s.loop.station.update(func(c *Cluster) {
 			if c.Scan != nil && len(gaps) > 0 {
 				before := *c.Scan // snapshots share the old one
-				before.Gaps = gaps
+				before.Gaps, before.Refusal = gaps, refusal
 				c.Scan = &before
 			}
 		})
 		return
 	}
 	scan := summary(s.kinds)
-	scan.Completed, scan.Revision, scan.Gaps = s.completed, s.revision, gaps
-	if s.forbidden() {
-		scan.Refusal = s.refusal
-	}
+	scan.Completed, scan.Revision, scan.Gaps, scan.Refusal = s.completed, s.revision, gaps, refusal
 	s.loop.station.update(func(c *Cluster) {
 		if c.Scan == nil || !reflect.DeepEqual(c.Scan, scan) {
 			c.Scan = scan

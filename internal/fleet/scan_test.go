@@ -412,3 +412,29 @@ func TestScannerSaysWhy(t *testing.T) {
 		t.Errorf("nothing is forbidden any more: %+v", scan)
 	}
 }
+
+// Where nothing of Skott's own differs from the backup, the scanner has to notice by itself.
+func TestScannerDropsWatchesOfTheFuture(t *testing.T) {
+	s := connected(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("watch") {
+			fmt.Fprint(w, `{"type":"ADDED","object":{"metadata":{"name":"a","uid":"a","resourceVersion":"8"}}}{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"9"}}}`)
+			return
+		}
+		fmt.Fprint(w, `{"metadata":{"resourceVersion":"7"},"items":[]}`)
+	})
+	var told []string
+	if last, _ := s.reader.watchOnce(t.Context(), configMaps, configMaps.resource().WithVersion("v1"), "7", func(e scanEvent) {
+		told = append(told, fmt.Sprintf("%s %t", e.revision, e.raw != nil))
+		s.watches[configMaps.resource()] = &running{cancel: func() {}}
+		s.event(e)
+	}); last != "9" || !slices.Equal(told, []string{"8 true", "9 false"}) || s.revisions[configMaps.resource()] != "9" {
+		t.Fatalf("a watch has reached %q, and told %q", last, told)
+	}
+	for reached, drops := range map[string]bool{"9": true, "900": true, "7": false, "6": false, "": false, "x": false} {
+		watching := true
+		s.watches[configMaps.resource()], s.revisions[configMaps.resource()] = &running{cancel: func() { watching = false }}, reached
+		if err := s.listKind(t.Context(), configMaps); err != nil || watching == drops || (s.watches[configMaps.resource()] == nil) != drops || !s.moved {
+			t.Errorf("a watch at %q of a cluster that is at 7: %v, and it goes on: %t", reached, err, watching)
+		}
+	}
+}
