@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -244,12 +246,12 @@ func refused(w http.ResponseWriter) {
 }
 
 func TestScannerTellsThatARoundCannotBegin(t *testing.T) {
-	namespaces := false
+	var namespaces atomic.Bool
 	api := func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path != "/api/v1/namespaces":
 			http.Error(w, "starting", http.StatusInternalServerError)
-		case !namespaces:
+		case !namespaces.Load():
 			refused(w)
 		default:
 			fmt.Fprint(w, `{"metadata":{"resourceVersion":"7"},"items":[]}`)
@@ -266,12 +268,13 @@ func TestScannerTellsThatARoundCannotBegin(t *testing.T) {
 	if err := s.round(t.Context(), Scanning{}); err == nil || !slices.Equal(gaps(s), []string{"namespaces: forbidden"}) || s.loop.link.account.ready {
 		t.Errorf("%v: %q, and the account is left as it is: %t", err, gaps(s), s.loop.link.account.ready)
 	}
-	namespaces = true
+	namespaces.Store(true)
 	if err := s.round(t.Context(), Scanning{}); err == nil || len(gaps(s)) != 1 || !strings.HasPrefix(gaps(s)[0], "discovery: ") {
 		t.Errorf("%v: %q", err, gaps(s))
 	}
 	again, clean := connected(t, api), &status.Scan{Completed: time.Now()}
-	again.completed, namespaces = time.Time{}, false
+	again.completed = time.Time{}
+	namespaces.Store(false)
 	again.loop.station.update(func(c *Cluster) { c.Scan = clean })
 	if err := again.round(t.Context(), Scanning{}); err == nil || len(gaps(again)) != 1 || len(clean.Gaps) > 0 {
 		t.Errorf("what was found over another connection stands as if it were known still: %v, %q, %q", err, gaps(again), clean.Gaps)
@@ -312,8 +315,21 @@ func TestAnotherClusterUnderTheSameName(t *testing.T) {
 }
 
 func TestScannerAsksAgainOnlyWhatDoesNotAnswer(t *testing.T) {
+	var asking sync.Mutex
 	away, asked := false, map[string]int{}
+	of := func(path string) int {
+		asking.Lock()
+		defer asking.Unlock()
+		return asked[path]
+	}
+	anew := func(gone bool) {
+		asking.Lock()
+		defer asking.Unlock()
+		away, asked = gone, map[string]int{}
+	}
 	s := connected(t, func(w http.ResponseWriter, r *http.Request) {
+		asking.Lock()
+		defer asking.Unlock()
 		asked[r.URL.Path]++
 		if r.URL.Path == "/api/v1/configmaps" || strings.Contains(r.URL.Path, "silent") || away {
 			panic(http.ErrAbortHandler)
@@ -328,11 +344,11 @@ func TestScannerAsksAgainOnlyWhatDoesNotAnswer(t *testing.T) {
 	scanning, next := Scanning{Rules: "r", Judge: marked, Kinds: kinds}, time.Now().Add(time.Hour)
 	s.current, s.revision, s.nextRound = scanning, "r-", next
 	s.relist[configMaps.resource()] = time.Now()
-	for _, away = range []bool{false, true} {
-		asked = map[string]int{}
+	for _, gone := range []bool{false, true} {
+		anew(gone)
 		s.relist[configMaps.resource()] = time.Now()
-		if err := s.due(t.Context(), scanning); err != nil || !s.nextRound.Equal(next) || asked["/api/v1/namespaces"] != 1 || asked["/api/v1/services"] > 0 {
-			t.Errorf("everything is read again for one kind: %v, %v", err, asked)
+		if err := s.due(t.Context(), scanning); err != nil || !s.nextRound.Equal(next) || of("/api/v1/namespaces") != 1 || of("/api/v1/services") > 0 {
+			t.Errorf("everything is read again for one kind: %v", err)
 		}
 		if at, again := s.relist[configMaps.resource()]; !again || !at.After(time.Now()) || len(s.gaps) == 0 {
 			t.Errorf("it is listed again at %v, and %q is told", at, s.gaps)
@@ -341,9 +357,9 @@ func TestScannerAsksAgainOnlyWhatDoesNotAnswer(t *testing.T) {
 	if err := s.list(t.Context(), kinds); err == nil {
 		t.Error("the cluster is away, and every kind is waited for")
 	}
-	away = false
-	if err := s.list(t.Context(), kinds); err != nil || asked["/api/v1/services"] != 1 || len(s.gaps) != 4 {
-		t.Errorf("the cluster answers, and is said not to: %v, %v, %v", err, asked, s.gaps)
+	anew(false)
+	if err := s.list(t.Context(), kinds); err != nil || of("/api/v1/services") != 1 || len(s.gaps) != 4 {
+		t.Errorf("the cluster answers, and is said not to: %v, %v", err, s.gaps)
 	}
 }
 
