@@ -324,7 +324,7 @@ func saysWhatIsForbidden(ctx SpecContext) {
 const promised = 5 * time.Second
 
 // many is how many addresses one cluster has: 2,000, or what SKOTT_LEARN_ADDRESSES says. With 10,000 the story takes
-// ten minutes on two cores, most of it to write down where each was seen.
+// three minutes on two quiet cores, most of it to write down where each was seen.
 var many = func() int {
 	if n, err := strconv.Atoi(os.Getenv("SKOTT_LEARN_ADDRESSES")); err == nil && n > 1234 {
 		return n
