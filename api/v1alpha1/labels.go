@@ -24,6 +24,10 @@ const (
 	LabelManagedBy = "app.kubernetes.io/managed-by"
 	// LabelAction is carried by Guard objects and selects the ones a binding reads.
 	LabelAction = "skott.dev/action"
+	// LabelCentral marks the reports in the Ops Cluster that are about other clusters.
+	LabelCentral = "skott.dev/central"
+	// AnnotationCluster of such a report names the cluster.
+	AnnotationCluster = "skott.dev/cluster"
 
 	// FieldOwner is the server-side apply owner of everything that Skott writes.
 	FieldOwner = "skott"

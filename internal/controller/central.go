@@ -25,6 +25,8 @@ const (
 	// often reports are put right that somebody changed.
 	centralIdle  = 2 * time.Second
 	centralAgain = 10 * time.Minute
+	// centralRetry after a failure, such as an Ops Cluster that serves no reports.
+	centralRetry = 30 * time.Second
 	// centralTimeout of every request.
 	centralTimeout = 10 * time.Second
 )
@@ -40,6 +42,7 @@ type central struct {
 	scans map[string]*status.Scan
 	keep  map[string]bool
 	at    time.Time
+	retry time.Time
 }
 
 func setupCentral(mgr manager.Manager, h *hub) error {
@@ -64,9 +67,12 @@ func (c *central) Start(ctx context.Context) error {
 			return nil
 		case <-ticks.C:
 		}
+		if time.Now().Before(c.retry) {
+			continue
+		}
 		if err := c.pass(ctx); err != nil && ctx.Err() == nil {
 			ctrllog.FromContext(ctx).Info("Failing to write reports into the Ops Cluster", "error", err.Error())
-			c.at = time.Time{}
+			c.at, c.retry = time.Time{}, time.Now().Add(centralRetry)
 		}
 	}
 }

@@ -133,18 +133,8 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 	}
 	revision := digest(snapshot, managementClusters, hooks)
 	if current := p.published.Load(); current == nil || current.revision != revision {
-		sortByName(snapshot.Locations)
-		next := &publication{
-			policy: policy.New(snapshot), clusters: managementClusters, webhooks: hooks, revision: revision,
-		}
-		next.rules, next.scanKinds = rulesDigest(snapshot), scanKinds(next.policy.Rules().Table())
-		next.boundaries = map[string]*skottv1.DataBoundarySpec{}
-		for i := range snapshot.Boundaries {
-			next.boundaries[snapshot.Boundaries[i].Name] = &snapshot.Boundaries[i].Spec
-		}
-		if boundaries, drafts := drafted(snapshot.Boundaries); len(drafts) > 0 {
-			next.draft, next.drafts = next.policy.WithBoundaries(boundaries, snapshot.Environments), drafts
-		}
+		next := newPublication(snapshot)
+		next.clusters, next.webhooks, next.revision = managementClusters, hooks, revision
 		p.published.Store(next)
 		p.fleet.Publish(next.desire)
 		p.fleet.Scan(next.scan)
@@ -157,6 +147,20 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 		ctrl.LoggerFrom(ctx).Info("Published the policy", "revision", revision, "addresses", next.policy.Size())
 	}
 	return ctrl.Result{RequeueAfter: wake}, p.count(ctx)
+}
+
+// newPublication resolves a snapshot, its drafts included.
+func newPublication(snapshot policy.Snapshot) *publication {
+	sortByName(snapshot.Locations)
+	next := &publication{policy: policy.New(snapshot), rules: rulesDigest(snapshot), boundaries: map[string]*skottv1.DataBoundarySpec{}}
+	next.scanKinds = scanKinds(next.policy.Rules().Table())
+	for i := range snapshot.Boundaries {
+		next.boundaries[snapshot.Boundaries[i].Name] = &snapshot.Boundaries[i].Spec
+	}
+	if boundaries, drafts := drafted(snapshot.Boundaries); len(drafts) > 0 {
+		next.draft, next.drafts = next.policy.WithBoundaries(boundaries, snapshot.Environments), drafts
+	}
+	return next
 }
 
 // read lists everything that decides. wake is when a deleted boundary stops acting.

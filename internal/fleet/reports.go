@@ -44,8 +44,8 @@ type Reports struct {
 // The labels of Skott's reports that are about the cluster they are in, and of those in the
 // Ops Cluster that are about others.
 const (
-	ownReports     = skottv1.LabelManagedBy + "=" + skottv1.FieldOwner + ",!" + report.LabelCentral
-	centralReports = skottv1.LabelManagedBy + "=" + skottv1.FieldOwner + "," + report.LabelCentral
+	ownReports     = skottv1.LabelManagedBy + "=" + skottv1.FieldOwner + ",!" + skottv1.LabelCentral
+	centralReports = skottv1.LabelManagedBy + "=" + skottv1.FieldOwner + "," + skottv1.LabelCentral
 )
 
 // Central makes a namespace of the Ops Cluster hold one report for each finding in each of
@@ -67,7 +67,7 @@ func (r Reports) Central(ctx context.Context, groups []string, namespace string,
 		}
 		chosen = true
 		still := func(u *unstructured.Unstructured) bool {
-			cluster := u.GetAnnotations()[report.AnnotationCluster]
+			cluster := u.GetAnnotations()[skottv1.AnnotationCluster]
 			_, known := findings[cluster]
 			return first && !known && keep(cluster)
 		}

@@ -28,6 +28,7 @@ var (
 	OpenReports   = API{schema.GroupVersion{Group: "openreports.io", Version: "v1alpha1"}, "Report", "reports"}
 	PolicyReports = API{schema.GroupVersion{Group: "wgpolicyk8s.io", Version: "v1alpha2"}, "PolicyReport", "policyreports"}
 
+	// APIs are both, in that order.
 	APIs = []API{OpenReports, PolicyReports}
 )
 
@@ -45,11 +46,6 @@ const (
 
 	// MaxCentral is how many reports stand in the Ops Cluster at most, of all clusters.
 	MaxCentral = 5000
-
-	// LabelCentral marks the reports in the Ops Cluster that are about other clusters, and
-	// AnnotationCluster names the cluster.
-	LabelCentral      = "skott.dev/central"
-	AnnotationCluster = "skott.dev/cluster"
 
 	source = "skott"
 	// category is the control that a crossing is about, as catalogues of them name it.
@@ -82,9 +78,9 @@ func Central(api API, namespace, cluster string, findings []status.Finding) []*u
 		u.SetOwnerReferences(nil)
 		u.SetNamespace(namespace)
 		u.SetKind(api.Kind)
-		u.SetAnnotations(map[string]string{AnnotationCluster: cluster})
+		u.SetAnnotations(map[string]string{skottv1.AnnotationCluster: cluster})
 		labels := u.GetLabels()
-		labels[LabelCentral] = "true"
+		labels[skottv1.LabelCentral] = "true"
 		u.SetLabels(labels)
 		results, _ := u.Object["results"].([]any)
 		for _, r := range results {

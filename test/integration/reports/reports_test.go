@@ -144,7 +144,7 @@ var _ = Describe("The reports of a cluster", func() {
 		Expect(written).To(And(HaveLen(3), HaveKey(own), HaveKey(about(space.UID)), HaveKey(about(other.UID))))
 		u := written[about(other.UID)]
 		Expect(u.GetOwnerReferences()).To(BeEmpty(), "nothing here owns it, or it would be collected")
-		Expect(u.GetAnnotations()).To(HaveKeyWithValue(report.AnnotationCluster, "mc/customer/shop"))
+		Expect(u.GetAnnotations()).To(HaveKeyWithValue(skottv1.AnnotationCluster, "mc/customer/shop"))
 		results, _, err := unstructured.NestedSlice(u.Object, "results")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(results).To(ConsistOf(HaveKeyWithValue("properties", HaveKeyWithValue("cluster", "mc/customer/shop"))))
