@@ -101,11 +101,7 @@ func (s *Server) applyClusterAPI(ctx context.Context, port int) error {
 			return err
 		}
 	}
-	contracts, err := decodeManifests([]byte(contractCRDs))
-	if err != nil {
-		return err
-	}
-	if err := s.Install(ctx, append(crds, contracts...)...); err != nil {
+	if err := s.Install(ctx, append(crds, contractCRD(infrastructureKind), contractCRD(controlPlaneKind))...); err != nil {
 		return err
 	}
 	dirs, err := download(ctx, []Module{ClusterAPI})

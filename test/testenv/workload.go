@@ -5,58 +5,50 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// The kinds that stand for an infrastructure and a control plane provider. They carry what the Cluster API contract
-// asks for and nothing else; no controller works on them.
 const (
-	infrastructureGroup, infrastructureKind = "infrastructure.cluster.x-k8s.io", "RealCluster"
-	controlPlaneGroup, controlPlaneKind     = "controlplane.cluster.x-k8s.io", "RealControlPlane"
 	// workloadVersion is the Kubernetes version that control planes report.
 	workloadVersion = "v1.36.3"
 	// clusterNameLabel and kubeconfigType mark the Secret that Cluster API reads.
 	clusterNameLabel, kubeconfigType = "cluster.x-k8s.io/cluster-name", "cluster.x-k8s.io/secret"
 )
 
-var clusterKind = schema.GroupVersionKind{Group: "cluster.x-k8s.io", Version: "v1beta2", Kind: "Cluster"}
+// The kinds that stand for an infrastructure and a control plane provider carry what the Cluster API contract asks for
+// and nothing else; no controller works on them.
+var (
+	infrastructureKind = schema.GroupVersionKind{Group: "infrastructure.cluster.x-k8s.io", Version: "v1", Kind: "RealCluster"}
+	controlPlaneKind   = schema.GroupVersionKind{Group: "controlplane.cluster.x-k8s.io", Version: "v1", Kind: "RealControlPlane"}
 
-// contractCRDs have no status subresource, so that an object is created together with the status that a provider
-// would report: one request instead of two for each of a thousand clusters.
-const contractCRDs = `
+	clusterKind = schema.GroupVersionKind{Group: "cluster.x-k8s.io", Version: "v1beta2", Kind: "Cluster"}
+	secretKind  = schema.GroupVersionKind{Version: "v1", Kind: "Secret"}
+)
+
+// contractCRD has no status subresource, so that an object is created together with the status that a provider would
+// report: one request instead of two for each of a thousand clusters.
+func contractCRD(kind schema.GroupVersionKind) *unstructured.Unstructured {
+	return Parse(fmt.Sprintf(`
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata:
-  name: realclusters.infrastructure.cluster.x-k8s.io
+  name: %[3]ss.%[1]s
   labels: {cluster.x-k8s.io/v1beta2: v1}
 spec:
-  group: infrastructure.cluster.x-k8s.io
+  group: %[1]s
   scope: Namespaced
-  names: {kind: RealCluster, listKind: RealClusterList, plural: realclusters, singular: realcluster}
+  names: {kind: %[2]s, listKind: %[2]sList, plural: %[3]ss, singular: %[3]s}
   versions:
-  - name: v1
+  - name: %[4]s
     served: true
     storage: true
     schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
----
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata:
-  name: realcontrolplanes.controlplane.cluster.x-k8s.io
-  labels: {cluster.x-k8s.io/v1beta2: v1}
-spec:
-  group: controlplane.cluster.x-k8s.io
-  scope: Namespaced
-  names: {kind: RealControlPlane, listKind: RealControlPlaneList, plural: realcontrolplanes, singular: realcontrolplane}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-`
+`, kind.Group, kind.Kind, strings.ToLower(kind.Kind), kind.Version))
+}
 
 // registration is what RegisterOptions change.
 type registration struct {
@@ -95,15 +87,10 @@ func (s *Server) RegisterWorkload(ctx context.Context, ns, name string, workload
 	if len(r.kubeconfig) > 0 {
 		objects = append(objects, kubeconfigSecret(ns, name, r.kubeconfig))
 	}
-	cluster := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
-		"infrastructureRef": map[string]any{
-			"apiGroup": infrastructureGroup, "kind": infrastructureKind, "name": name,
-		},
-		"controlPlaneRef": map[string]any{
-			"apiGroup": controlPlaneGroup, "kind": controlPlaneKind, "name": name,
-		},
-	}}}
-	identify(cluster, clusterKind, ns, name)
+	cluster := newObject(clusterKind, ns, name, map[string]any{"spec": map[string]any{
+		"infrastructureRef": map[string]any{"apiGroup": infrastructureKind.Group, "kind": infrastructureKind.Kind, "name": name},
+		"controlPlaneRef":   map[string]any{"apiGroup": controlPlaneKind.Group, "kind": controlPlaneKind.Kind, "name": name},
+	}})
 	cluster.SetLabels(r.labels)
 	objects = append(objects, infrastructure(ns, name, workload), controlPlane(ns, name), cluster)
 	if err := s.Apply(ctx, objects...); err != nil {
@@ -125,8 +112,7 @@ func (s *Server) DeleteKubeconfig(ctx context.Context, ns, name string) error {
 // WaitProvisioned waits until the core manager reports the cluster as Provisioned and as connected, which is the state
 // in which a workload cluster can be used.
 func (s *Server) WaitProvisioned(ctx context.Context, ns, name string) error {
-	cluster := &unstructured.Unstructured{}
-	identify(cluster, clusterKind, ns, name)
+	cluster := newObject(clusterKind, ns, name, nil)
 	err := poll(ctx, func(ctx context.Context) (bool, error) {
 		if err := s.client.Get(ctx, client.ObjectKeyFromObject(cluster), cluster); err != nil {
 			return false, err
@@ -143,8 +129,7 @@ func (s *Server) WaitProvisioned(ctx context.Context, ns, name string) error {
 // UnregisterWorkload deletes a registered cluster and everything RegisterWorkload created for it, except the
 // namespace, and waits until the core manager has let it go. The workload cluster itself is untouched.
 func (s *Server) UnregisterWorkload(ctx context.Context, ns, name string) error {
-	cluster := &unstructured.Unstructured{}
-	identify(cluster, clusterKind, ns, name)
+	cluster := newObject(clusterKind, ns, name, nil)
 	if err := s.delete(ctx, cluster); err != nil {
 		return err
 	}
@@ -173,7 +158,7 @@ func (s *Server) delete(ctx context.Context, object *unstructured.Unstructured) 
 
 // infrastructure is a provisioned RealCluster. The manager copies the endpoint into the Cluster.
 func infrastructure(ns, name string, workload *Server) *unstructured.Unstructured {
-	object := &unstructured.Unstructured{Object: map[string]any{
+	return newObject(infrastructureKind, ns, name, map[string]any{
 		"spec": map[string]any{"controlPlaneEndpoint": map[string]any{
 			"host": workload.Host(), "port": int64(workload.Port()),
 		}},
@@ -181,15 +166,13 @@ func infrastructure(ns, name string, workload *Server) *unstructured.Unstructure
 			"initialization": map[string]any{"provisioned": true},
 			"conditions":     []any{condition("Ready")},
 		},
-	}}
-	identify(object, schema.GroupVersionKind{Group: infrastructureGroup, Version: "v1", Kind: infrastructureKind}, ns, name)
-	return object
+	})
 }
 
 // controlPlane is an initialised RealControlPlane with its one replica up to date.
 func controlPlane(ns, name string) *unstructured.Unstructured {
 	one := int64(1)
-	object := &unstructured.Unstructured{Object: map[string]any{
+	return newObject(controlPlaneKind, ns, name, map[string]any{
 		"spec": map[string]any{"version": workloadVersion, "replicas": one},
 		"status": map[string]any{
 			"initialization":    map[string]any{"controlPlaneInitialized": true},
@@ -200,26 +183,21 @@ func controlPlane(ns, name string) *unstructured.Unstructured {
 			"upToDateReplicas":  one,
 			"conditions":        []any{condition("Available")},
 		},
-	}}
-	identify(object, schema.GroupVersionKind{Group: controlPlaneGroup, Version: "v1", Kind: controlPlaneKind}, ns, name)
-	return object
+	})
 }
 
 // kubeconfigSecret is the Secret from which Cluster API, and Skott, connect to a workload cluster.
 func kubeconfigSecret(ns, name string, kubeconfig []byte) *unstructured.Unstructured {
-	object := &unstructured.Unstructured{Object: map[string]any{
+	object := newObject(secretKind, ns, name+"-kubeconfig", map[string]any{
 		"type": kubeconfigType,
 		"data": map[string]any{"value": base64Bytes(kubeconfig)},
-	}}
-	identify(object, schema.GroupVersionKind{Version: "v1", Kind: "Secret"}, ns, name+"-kubeconfig")
+	})
 	object.SetLabels(map[string]string{clusterNameLabel: name})
 	return object
 }
 
 func namespace(name string) *unstructured.Unstructured {
-	object := &unstructured.Unstructured{Object: map[string]any{}}
-	identify(object, schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, "", name)
-	return object
+	return newObject(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, "", name, nil)
 }
 
 // condition is a true condition that has not changed for long.
@@ -229,10 +207,13 @@ func condition(kind string) map[string]any {
 	}
 }
 
-func identify(object *unstructured.Unstructured, kind schema.GroupVersionKind, ns, name string) {
-	object.SetGroupVersionKind(kind)
+// newObject is an object with what it holds beside its identity, or nothing.
+func newObject(kind schema.GroupVersionKind, ns, name string, content map[string]any) *unstructured.Unstructured {
+	object := &unstructured.Unstructured{Object: content}
+	object.SetGroupVersionKind(kind) // makes the map, if there is none
 	object.SetNamespace(ns)
 	object.SetName(name)
+	return object
 }
 
 // base64Bytes is how JSON carries bytes.

@@ -94,7 +94,7 @@ var _ = Describe("Denials", Ordered, func() {
 		Eventually(func(g Gomega) {
 			g.Expect(counted(ctx)).To(BeEquivalentTo(len(recorded(g, ""))))
 		}).WithTimeout(30 * time.Second).Should(Succeed())
-		Expect(metrics(ctx)).To(MatchRegexp(`skott_denials_total\{boundary="customer-data",cluster="mc-staging",code="SKOTT-D101"\} [2-9]`))
+		Expect(operator.Metrics()).To(MatchRegexp(`skott_denials_total\{boundary="customer-data",cluster="mc-staging",code="SKOTT-D101"\} [2-9]`))
 	}, SpecTimeout(2*time.Minute))
 
 	It("count once when their event is replayed, and under the cluster whose token it came with", func(ctx SpecContext) {
@@ -108,7 +108,7 @@ var _ = Describe("Denials", Ordered, func() {
 		forged := strings.NewReplacer("customer-data", "of-nobody", `"name":"twice"`, `"name":"forged"`).Replace(line)
 		Expect(post(ctx, webhooked, token, strings.NewReader(forged))).To(Equal(http.StatusOK))
 		Expect(recorded(Default, "forged")).To(HaveLen(1))
-		said := metrics(ctx)
+		said := operator.Metrics()
 		Expect(said).To(ContainSubstring(`skott_denials_total{boundary="other",cluster="mc-staging",code="SKOTT-D101"} 1`))
 		Expect(said).NotTo(ContainSubstring("of-nobody"), "nobody makes up labels")
 	}, SpecTimeout(time.Minute))
@@ -131,7 +131,7 @@ var _ = Describe("Denials", Ordered, func() {
 		} {
 			Expect(post(ctx, c.path, c.bearer, strings.NewReader(c.body))).To(Equal(c.want), reason)
 		}
-		Expect(metrics(ctx)).To(MatchRegexp(`skott_audit_requests_total\{status="401"\} [1-9]`))
+		Expect(operator.Metrics()).To(MatchRegexp(`skott_audit_requests_total\{status="401"\} [1-9]`))
 	}, SpecTimeout(time.Minute))
 
 	It("come from a log that is followed, through the operator's absence and with a new token, each once", func(ctx SpecContext) {

@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,13 +19,12 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/audit"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -55,51 +53,11 @@ func TestAudit(t *testing.T) {
 }
 
 const platform = `
-apiVersion: skott.dev/v1alpha1
-kind: Environment
-metadata: {name: production}
-spec: {stage: production}
----
-apiVersion: skott.dev/v1alpha1
-kind: Environment
-metadata: {name: staging}
-spec: {stage: staging}
----
-apiVersion: skott.dev/v1alpha1
-kind: Environment
-metadata: {name: testing}
-spec: {stage: testing}
----
-apiVersion: skott.dev/v1alpha1
-kind: DataLocation
-metadata: {name: production}
-spec:
-  environmentRef: {name: production}
-  addresses: [{type: Host, value: ` + address + `}]
----
-apiVersion: skott.dev/v1alpha1
-kind: DataBoundary
-metadata: {name: customer-data}
-spec: {action: Deny}
----
-apiVersion: skott.dev/v1alpha1
-kind: ManagementCluster
-metadata: {name: mc-staging}
-spec:
-  environmentRef: {name: staging}
-  datacenter: sto2
-  role: Management
-  connection: {kubeconfigSecretRef: {namespace: skott-system, name: mc-staging}}
----
-apiVersion: skott.dev/v1alpha1
-kind: ManagementCluster
-metadata: {name: mc-testing}
-spec:
-  environmentRef: {name: testing}
-  datacenter: sto2
-  role: Management
-  connection: {kubeconfigSecretRef: {namespace: skott-system, name: mc-testing}}
-  audit: {tokenSecretRef: {name: mc-testing-audit, key: bearer}}
+Environment production {stage: production}
+Environment staging {stage: staging}
+Environment testing {stage: testing}
+DataLocation production {environmentRef: {name: production}, addresses: [{type: Host, value: ` + address + `}]}
+DataBoundary customer-data {action: Deny}
 `
 
 // page is the block of docs/operations.md that holds a file, so that what people copy is what is tried.
@@ -146,30 +104,20 @@ func startServers(ctx context.Context) {
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	ctrllog.SetLogger(GinkgoLogr)
-	var err error
-	dir, err = os.MkdirTemp("", "skott-audit-")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(os.RemoveAll, dir)
-	env, err = testenv.Start(ctx, dir)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return env.Stop() })
+	env, _ = suite.Start(ctx, "audit")
+	dir = env.Dir()
 	port, err := testenv.FreePort()
 	Expect(err).NotTo(HaveOccurred())
 	receiver = fmt.Sprintf("https://127.0.0.1:%d/audit/", port)
 	startServers(ctx)
 
-	hub, err = ops.HubClient(0)
-	Expect(err).NotTo(HaveOccurred())
-	kubeconfig, err := env.InstallOperator(ctx, ops)
-	Expect(err).NotTo(HaveOccurred())
-	for name, data := range map[string]map[string][]byte{
-		webhooked: {"value": staging.Kubeconfig()}, webhooked + "-audit": {"token": []byte(token + "\n")},
-		followed: {"value": test.Kubeconfig()}, followed + "-audit": {"bearer": []byte(another)},
-	} {
-		Expect(hub.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "skott-system", Name: name}, Data: data})).To(Succeed())
-	}
-	Expect(ops.ApplyYAML(ctx, []byte(platform))).To(Succeed())
+	var kubeconfig []byte
+	hub, kubeconfig = suite.Install(ctx, env, ops)
+	Expect(ops.WriteSecret(ctx, webhooked+"-audit", map[string][]byte{"token": []byte(token + "\n")})).To(Succeed())
+	Expect(ops.WriteSecret(ctx, followed+"-audit", map[string][]byte{"bearer": []byte(another)})).To(Succeed())
+	Expect(ops.Declare(ctx, platform)).To(Succeed())
+	Expect(ops.Connect(ctx, webhooked, "staging", staging.Kubeconfig())).To(Succeed())
+	Expect(ops.Connect(ctx, followed, "testing", test.Kubeconfig(), "audit: {tokenSecretRef: {name: mc-testing-audit, key: bearer}}")).To(Succeed())
 	certificates, record = filepath.Join(dir, "audit-tls"), filepath.Join(dir, "decisions.jsonl")
 	operator, err = env.StartOperator(ctx, "operator", kubeconfig, "--canary-interval=2s", "--probe-interval=1s", "--decision-log="+record,
 		fmt.Sprintf("--audit-bind-address=127.0.0.1:%d", port), "--audit-cert-dir="+certificates)
@@ -214,29 +162,11 @@ func recorded(g Gomega, name string) []audit.Denial {
 	return out
 }
 
-func metrics(ctx context.Context) string {
-	GinkgoHelper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, operator.MetricsURL(), nil)
-	Expect(err).NotTo(HaveOccurred())
-	response, err := http.DefaultClient.Do(request)
-	Expect(err).NotTo(HaveOccurred())
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	Expect(err).NotTo(HaveOccurred())
-	return string(text)
-}
-
 // collected is what the condition of a ManagementCluster says.
 func collected(ctx context.Context, name string) string {
-	mc := &skottv1.ManagementCluster{}
-	if err := hub.Get(ctx, client.ObjectKey{Name: name}, mc); err != nil {
-		return err.Error()
-	}
-	c := meta.FindStatusCondition(mc.Status.Conditions, skottv1.ConditionDenialsCollected)
-	if c == nil {
-		return "none"
-	}
-	return string(c.Status) + "/" + c.Reason
+	mc := &skottv1.ManagementCluster{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	said, _, _ := strings.Cut(suite.Asks(ctx, hub, mc, skottv1.ConditionDenialsCollected), ":")
+	return said
 }
 
 // counted is what the status of the boundary counts.

@@ -2,38 +2,15 @@
 
 package scan_test
 
+import "fmt"
+
 // platform is what people write in the Ops Cluster on the first day: they watch before they refuse.
 const platform = `
-apiVersion: skott.dev/v1alpha1
-kind: Environment
-metadata: {name: production}
-spec: {stage: production}
----
-apiVersion: skott.dev/v1alpha1
-kind: Environment
-metadata: {name: staging}
-spec: {stage: staging}
----
-apiVersion: skott.dev/v1alpha1
-kind: DataLocation
-metadata: {name: production}
-spec:
-  environmentRef: {name: production}
-  addresses:
-  - {type: Host, value: "*.db.prod.example"}
-  - {type: Bucket, value: "https://s3.example/prod-backups"}
----
-apiVersion: skott.dev/v1alpha1
-kind: DataLocation
-metadata: {name: staging}
-spec:
-  environmentRef: {name: staging}
-  addresses: [{type: Host, value: "*.db.stage.example"}]
----
-apiVersion: skott.dev/v1alpha1
-kind: DataBoundary
-metadata: {name: customer-data}
-spec: {action: Audit}
+Environment production {stage: production}
+Environment staging {stage: staging}
+DataLocation production {environmentRef: {name: production}, addresses: [{type: Host, value: "*.db.prod.example"}, {type: Bucket, value: "https://s3.example/prod-backups"}]}
+DataLocation staging {environmentRef: {name: staging}, addresses: [{type: Host, value: "*.db.stage.example"}]}
+DataBoundary customer-data {action: Audit}
 `
 
 // upstream is where production gets something from staging.
@@ -53,25 +30,12 @@ spec: {type: ExternalName, externalName: orders.db.stage.example}
 `
 
 // shared is a resolver that production runs for everybody.
-const shared = `
-apiVersion: skott.dev/v1alpha1
-kind: DataLocation
-metadata: {name: shared}
-spec:
-  environmentRef: {name: production}
-  shared: true
-  addresses: [{type: Host, value: resolver.db.prod.example}]
-`
+const shared = "DataLocation shared {environmentRef: {name: production}, shared: true, addresses: [{type: Host, value: resolver.db.prod.example}]}"
 
 // integration is an Environment that has no cluster, and preview a namespace of it, which crosses.
 const (
-	integration = `
-apiVersion: skott.dev/v1alpha1
-kind: Environment
-metadata: {name: integration}
-spec: {stage: integration}
-`
-	preview = `
+	integration = "Environment integration {stage: integration}"
+	preview     = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: preview, labels: {skott.dev/environment: integration}}
@@ -83,21 +47,8 @@ data: {url: "https://preview.db.prod.example"}
 `
 )
 
-// member is a Management Cluster, of which nothing is learned: what crosses here is declared.
-const member = `
-apiVersion: skott.dev/v1alpha1
-kind: ManagementCluster
-metadata: {name: mc-%[1]s}
-spec:
-  environmentRef: {name: %[2]s}
-  datacenter: %[3]s
-  role: Management
-  learn: {disabled: true}
-  connection: {kubeconfigSecretRef: {namespace: skott-system, name: mc-%[1]s}}
-`
-
 // oldStaging has grown for years: five objects of four kinds get at production, one of them in a system namespace.
-const oldStaging = `
+var oldStaging = `
 {apiVersion: v1, kind: Namespace, metadata: {name: shop}}
 ---
 {apiVersion: v1, kind: Namespace, metadata: {name: velero}}
@@ -124,43 +75,26 @@ spec:
   provider: aws
   objectStorage: {bucket: prod-backups}
   config: {s3Url: "https://s3.example"}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: importer, namespace: shop}
-spec:
-  selector: {matchLabels: {app: importer}}
-  template:
-    metadata: {labels: {app: importer}}
-    spec:
-      containers:
-      - {name: importer, image: registry.example/importer:1, env: [{name: DB, value: "reports.db.prod.example"}]}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: shop}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-      - {name: web, image: registry.example/web:1, env: [{name: DB, value: "web.db.stage.example"}]}
-`
+---` + deployment("shop", "importer", "DB", "reports.db.prod.example") + "---" + deployment("shop", "web", "DB", "web.db.stage.example")
 
 // oldProduction sends one report into staging.
-const oldProduction = `
+var oldProduction = deployment("default", "exporter", "TARGET", "reports.db.stage.example")
+
+// deployment is one that a variable of its only container leads somewhere.
+func deployment(namespace, name, variable, host string) string {
+	return fmt.Sprintf(`
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: exporter, namespace: default}
+metadata: {name: %[2]s, namespace: %[1]s}
 spec:
-  selector: {matchLabels: {app: exporter}}
+  selector: {matchLabels: {app: %[2]s}}
   template:
-    metadata: {labels: {app: exporter}}
+    metadata: {labels: {app: %[2]s}}
     spec:
       containers:
-      - {name: exporter, image: registry.example/exporter:1, env: [{name: TARGET, value: "reports.db.stage.example"}]}
-`
+      - {name: %[2]s, image: registry.example/%[2]s:1, env: [{name: %[3]s, value: %[4]q}]}
+`, namespace, name, variable, host)
+}
 
 // limited may do what docs/operations.md says that a kubeconfig must, but for the right to read what is scanned.
 const limited = `

@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -27,7 +28,7 @@ var (
 
 var _ = Describe("A platform that is older than its guard", Ordered, func() {
 	It("is found to cross within a minute, in every namespace, with where and since when", func(ctx SpecContext) {
-		Expect(ops.ApplyYAML(ctx, []byte(platform))).To(Succeed())
+		Expect(ops.Declare(ctx, platform)).To(Succeed())
 		join(ctx, production, "osl2", production.Kubeconfig())
 		join(ctx, staging, "sto2", staging.Kubeconfig())
 		soon(ctx, time.Minute, func(g Gomega) {
@@ -35,15 +36,15 @@ var _ = Describe("A platform that is older than its guard", Ordered, func() {
 		})
 		b := boundary(ctx)
 		Expect(b.Status.Violations).To(HaveValue(BeEquivalentTo(6)))
-		Expect(says(b, skottv1.ConditionNoViolations)).To(And(HavePrefix("False/Violations: 6 objects cross, the first since "),
+		Expect(suite.Says(b, skottv1.ConditionNoViolations)).To(And(HavePrefix("False/Violations: 6 objects cross, the first since "),
 			ContainSubstring("2 ConfigMap in mc-staging")))
-		AddReportEntry("NoViolations", says(b, skottv1.ConditionNoViolations))
+		AddReportEntry("NoViolations", suite.Says(b, skottv1.ConditionNoViolations))
 
 		By("reporting each of them beside it, and nothing of the innocent")
 		soon(ctx, 30*time.Second, func(g Gomega) { g.Expect(reports(ctx, staging)).To(ConsistOf(reported)) })
-		Expect(says(environment(ctx, "staging"), skottv1.ConditionSeparated)).To(HavePrefix("False/"))
-		Expect(says(environment(ctx, "production"), skottv1.ConditionSeparated)).To(HavePrefix("False/"))
-		Expect(metric(ctx, `skott_violations{`)).To(BeEquivalentTo(6))
+		Expect(suite.Says(environment(ctx, "staging"), skottv1.ConditionSeparated)).To(HavePrefix("False/"))
+		Expect(suite.Says(environment(ctx, "production"), skottv1.ConditionSeparated)).To(HavePrefix("False/"))
+		Expect(metric(`skott_violations{`)).To(BeEquivalentTo(6))
 
 		By("doing what the README says")
 		output, err := env.Kubectl(ctx, ops, "get", "databoundaries")
@@ -82,12 +83,12 @@ var _ = Describe("A platform that is older than its guard", Ordered, func() {
 		soon(ctx, time.Minute, func(g Gomega) { g.Expect(boundary(ctx).Status.Draft).To(BeNil()) })
 		soon(ctx, time.Minute, func(g Gomega) {
 			g.Expect(rows(ctx)).To(ConsistOf(append([]string{inProduction}, inStaging...)))
-			g.Expect(says(boundary(ctx), skottv1.ConditionNoViolations)).NotTo(ContainSubstring("not all was scanned"))
+			g.Expect(suite.Says(boundary(ctx), skottv1.ConditionNoViolations)).NotTo(ContainSubstring("not all was scanned"))
 		})
 	}, SpecTimeout(6*time.Minute))
 
 	It("sees within seconds what is added and what is corrected, without another round", func(ctx SpecContext) {
-		rounds := completed(ctx, "mc-staging")
+		rounds := completed("mc-staging")
 		Expect(staging.Client().Create(ctx, filled(configMap("kube-public", "added"), "late.db.prod.example"))).To(Succeed())
 		soon(ctx, 10*time.Second, func(g Gomega) { g.Expect(rows(ctx)).To(ContainElement("staging sto2 mc-staging ConfigMap 3")) })
 		Expect(staging.Client().Update(ctx, filled(configMap("kube-public", "added"), "late.db.stage.example"))).To(Succeed())
@@ -97,14 +98,14 @@ var _ = Describe("A platform that is older than its guard", Ordered, func() {
 			g.Expect(rows(ctx)).To(ConsistOf(inProduction, "staging sto2 mc-staging ConfigMap 1",
 				"staging sto2 mc-staging Deployment.apps 1", "staging sto2 mc-staging BackupStorageLocation.velero.io 1"))
 		})
-		Expect(completed(ctx, "mc-staging")).To(BeTemporally("~", rounds, time.Second), "there was no other round")
+		Expect(completed("mc-staging")).To(BeTemporally("~", rounds, time.Second), "there was no other round")
 		soon(ctx, 10*time.Second, func(g Gomega) {
 			g.Expect(reports(ctx, staging)).To(ConsistOf("ConfigMap kube-system/dns-of-old", "Deployment shop/importer", "BackupStorageLocation velero/default"))
 		})
 	}, SpecTimeout(2*time.Minute))
 
 	It("clears what is declared to be shared within seconds", func(ctx SpecContext) {
-		Expect(ops.ApplyYAML(ctx, []byte(shared))).To(Succeed())
+		Expect(ops.Declare(ctx, shared)).To(Succeed())
 		soon(ctx, 10*time.Second, func(g Gomega) {
 			g.Expect(rows(ctx)).To(ConsistOf(inProduction, "staging sto2 mc-staging Deployment.apps 1", "staging sto2 mc-staging BackupStorageLocation.velero.io 1"))
 		})
@@ -115,21 +116,21 @@ var _ = Describe("A platform that is older than its guard", Ordered, func() {
 	It("keeps what it knows of a cluster that does not answer, and says how old that is", func(ctx SpecContext) {
 		Expect(staging.Stop()).To(Succeed())
 		soon(ctx, time.Minute, func(g Gomega) {
-			g.Expect(says(boundary(ctx), skottv1.ConditionNoViolations)).To(MatchRegexp(`^False/Violations: 3 objects cross, .*not all was scanned: mc-staging \(does not answer; last scanned 20[0-9T:-]+Z\)`))
+			g.Expect(suite.Says(boundary(ctx), skottv1.ConditionNoViolations)).To(MatchRegexp(`^False/Violations: 3 objects cross, .*not all was scanned: mc-staging \(does not answer; last scanned 20[0-9T:-]+Z\)`))
 		})
 		Expect(rows(ctx)).To(ConsistOf(left))
-		AddReportEntry("NoViolations", says(boundary(ctx), skottv1.ConditionNoViolations))
+		AddReportEntry("NoViolations", suite.Says(boundary(ctx), skottv1.ConditionNoViolations))
 
 		By("starting the operator anew meanwhile, which then knows only what the status says")
 		Expect(operator.Stop()).To(Succeed())
 		Expect(operator.Start(ctx)).To(Succeed())
 		soon(ctx, time.Minute, func(g Gomega) {
-			g.Expect(says(boundary(ctx), skottv1.ConditionNoViolations)).To(And(HavePrefix("False/Violations: 3 objects cross"), ContainSubstring("mc-staging (does not answer")))
+			g.Expect(suite.Says(boundary(ctx), skottv1.ConditionNoViolations)).To(And(HavePrefix("False/Violations: 3 objects cross"), ContainSubstring("mc-staging (does not answer")))
 		})
 		Consistently(func() []string { return rows(ctx) }).WithTimeout(5 * time.Second).WithPolling(200 * time.Millisecond).Should(ConsistOf(left))
 		Expect(staging.Restart(ctx)).To(Succeed())
 		soon(ctx, 2*time.Minute, func(g Gomega) {
-			g.Expect(says(boundary(ctx), skottv1.ConditionNoViolations)).NotTo(ContainSubstring("not all was scanned"))
+			g.Expect(suite.Says(boundary(ctx), skottv1.ConditionNoViolations)).NotTo(ContainSubstring("not all was scanned"))
 		})
 		Expect(rows(ctx)).To(ConsistOf(left))
 	}, SpecTimeout(6*time.Minute))
@@ -147,7 +148,7 @@ var _ = Describe("A platform that is older than its guard", Ordered, func() {
 			now := rows(ctx)
 			fewest = min(fewest, len(now))
 			g.Expect(now).To(ConsistOf(left[:2]))
-			g.Expect(says(boundary(ctx), skottv1.ConditionNoViolations)).NotTo(ContainSubstring("not all was scanned"))
+			g.Expect(suite.Says(boundary(ctx), skottv1.ConditionNoViolations)).NotTo(ContainSubstring("not all was scanned"))
 		})
 		Expect(fewest).To(Equal(2), "no row is ever missing")
 		for _, r := range boundary(ctx).Status.Breakdown {
@@ -166,16 +167,16 @@ var _ = Describe("A platform that is older than its guard", Ordered, func() {
 		Expect(production.Client().Delete(ctx, named("apps/v1", "Deployment", "default", "exporter"))).To(Succeed())
 		soon(ctx, time.Minute, func(g Gomega) {
 			g.Expect(rows(ctx)).To(BeEmpty())
-			g.Expect(says(boundary(ctx), skottv1.ConditionNoViolations)).To(And(
+			g.Expect(suite.Says(boundary(ctx), skottv1.ConditionNoViolations)).To(And(
 				HavePrefix(`Unknown/NotScanned: nothing is known to cross, but not all was scanned: mc-untouched (ClusterRole "skott-scanner" could not be granted: `),
 				ContainSubstring("attempting to grant RBAC permissions not currently held; not read: "), ContainSubstring(": forbidden, ")))
 		})
-		AddReportEntry("NoViolations", says(boundary(ctx), skottv1.ConditionNoViolations))
+		AddReportEntry("NoViolations", suite.Says(boundary(ctx), skottv1.ConditionNoViolations))
 
 		By("allowing it")
 		Expect(untouched.ApplyYAML(ctx, fmt.Appendf(nil, limited, ", skott-scanner"))).To(Succeed())
 		soon(ctx, 2*time.Minute, func(g Gomega) {
-			g.Expect(says(boundary(ctx), skottv1.ConditionNoViolations)).To(HavePrefix("True/NoViolations: nothing crosses in the 3 clusters that were scanned"))
+			g.Expect(suite.Says(boundary(ctx), skottv1.ConditionNoViolations)).To(HavePrefix("True/NoViolations: nothing crosses in the 3 clusters that were scanned"))
 		})
 	}, SpecTimeout(5*time.Minute))
 
@@ -184,7 +185,7 @@ var _ = Describe("A platform that is older than its guard", Ordered, func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(workload.Client().Create(ctx, filled(configMap("default", "old"), "orders.db.prod.example"))).To(Succeed())
 		Expect(workload.ApplyYAML(ctx, []byte(preview))).To(Succeed())
-		Expect(ops.ApplyYAML(ctx, []byte(integration))).To(Succeed())
+		Expect(ops.Declare(ctx, integration)).To(Succeed())
 		Expect(staging.StartClusterAPI(ctx)).To(Succeed())
 		Expect(staging.RegisterWorkload(ctx, "customer", "shop", workload)).To(Succeed())
 		soon(ctx, 2*time.Minute, func(g Gomega) {

@@ -6,9 +6,6 @@ package scan_test
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,14 +14,13 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -44,18 +40,9 @@ func TestScan(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	ctrllog.SetLogger(GinkgoLogr)
-	dir, err := os.MkdirTemp("", "skott-scan-")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(os.RemoveAll, dir)
-	env, err = testenv.Start(ctx, dir)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return env.Stop() })
-	servers, err := env.NewServers(ctx, testenv.Options{Name: "ops"}, testenv.Options{Name: "production"}, testenv.Options{Name: "staging"}, testenv.Options{Name: "untouched"})
-	Expect(err).NotTo(HaveOccurred())
+	var servers []*testenv.Server
+	env, servers = suite.Start(ctx, "scan", suite.Named("ops", "production", "staging", "untouched")...)
 	ops, production, staging, untouched = servers[0], servers[1], servers[2], servers[3]
-	hub, err = ops.HubClient(0)
-	Expect(err).NotTo(HaveOccurred())
 
 	By("growing a platform that nobody has guarded")
 	crds, err := testenv.CRDs(ctx, testenv.Velero, testenv.OpenReports)
@@ -69,22 +56,20 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	}
 
 	By("installing Skott")
-	kubeconfig, err := env.InstallOperator(ctx, ops)
-	Expect(err).NotTo(HaveOccurred())
+	var kubeconfig []byte
+	hub, kubeconfig = suite.Install(ctx, env, ops)
 	operator, err = env.StartOperator(ctx, "operator", kubeconfig, "--canary-interval=2s", "--probe-interval=1s", "--zap-log-level=debug")
 	Expect(err).NotTo(HaveOccurred())
 }, NodeTimeout(5*time.Minute))
 
-// join makes a server a ManagementCluster.
+// join makes a server a ManagementCluster, of which nothing is learned: what crosses here is declared.
 func join(ctx context.Context, s *testenv.Server, datacenter string, kubeconfig []byte) {
 	GinkgoHelper()
 	environment := s.Name()
 	if s == untouched {
 		environment = "staging"
 	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "skott-system", Name: "mc-" + s.Name()}, Data: map[string][]byte{"value": kubeconfig}}
-	Expect(hub.Create(ctx, secret)).To(Succeed())
-	Expect(ops.ApplyYAML(ctx, fmt.Appendf(nil, member, s.Name(), environment, datacenter))).To(Succeed())
+	Expect(ops.Connect(ctx, "mc-"+s.Name(), environment, kubeconfig, "datacenter: "+datacenter, "learn: {disabled: true}")).To(Succeed())
 }
 
 func boundary(ctx context.Context) *skottv1.DataBoundary {
@@ -129,17 +114,10 @@ func named(apiVersion, kind, namespace, name string) *unstructured.Unstructured 
 }
 
 // metric adds up the series that begin so.
-func metric(ctx context.Context, prefix string) (sum float64) {
+func metric(prefix string) (sum float64) {
 	GinkgoHelper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, operator.MetricsURL(), nil)
-	Expect(err).NotTo(HaveOccurred())
-	response, err := http.DefaultClient.Do(request)
-	Expect(err).NotTo(HaveOccurred())
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	Expect(err).NotTo(HaveOccurred())
 	found := false
-	for line := range strings.Lines(string(body)) {
+	for line := range strings.Lines(operator.Metrics()) {
 		if !strings.HasPrefix(line, prefix) {
 			continue
 		}
@@ -153,19 +131,10 @@ func metric(ctx context.Context, prefix string) (sum float64) {
 }
 
 // completed is when the last round of a cluster ended.
-func completed(ctx context.Context, cluster string) time.Time {
+func completed(cluster string) time.Time {
 	GinkgoHelper()
-	age := metric(ctx, fmt.Sprintf(`skott_scan_age_seconds{cluster=%q}`, cluster))
+	age := metric(fmt.Sprintf(`skott_scan_age_seconds{cluster=%q}`, cluster))
 	return time.Now().Add(-time.Duration(age * float64(time.Second)))
-}
-
-// says is STATUS/REASON: MESSAGE of a condition.
-func says(o interface{ GetConditions() []metav1.Condition }, name string) string {
-	c := meta.FindStatusCondition(o.GetConditions(), name)
-	if c == nil {
-		return "none"
-	}
-	return fmt.Sprintf("%s/%s: %s", c.Status, c.Reason, c.Message)
 }
 
 // rows are the breakdown of the boundary as ENVIRONMENT DATACENTER CLUSTER KIND COUNT, with how many there are in all.
@@ -211,9 +180,4 @@ func reports(ctx context.Context, s *testenv.Server) []string {
 	return out
 }
 
-var _ = AfterEach(func() {
-	if CurrentSpecReport().Failed() && operator != nil {
-		content, _ := os.ReadFile(operator.LogFile())
-		AddReportEntry("operator", string(content[max(0, len(content)-10_000):]), ReportEntryVisibilityFailureOrVerbose)
-	}
-})
+var _ = AfterEach(func(ctx SpecContext) { suite.Explain(ctx, env, ops, operator) })
