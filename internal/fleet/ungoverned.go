@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,7 +28,7 @@ type inspection struct {
 // inspect reads the definitions that are new, and says whether there are more.
 func (l *loop) inspect(ctx context.Context) (more bool, err error) {
 	look := l.options().Inspect
-	if look == nil || l.watch == nil || !l.watch.definitions.HasSynced() {
+	if look == nil || l.watch == nil || !l.watch.definitions.synced() {
 		return false, nil
 	}
 	i := &l.inspection
@@ -37,11 +36,7 @@ func (l *loop) inspect(ctx context.Context) (more bool, err error) {
 		i.versions, i.found = map[string]string{}, map[string]status.Ungoverned{}
 	}
 	there, read := map[string]bool{}, 0
-	for _, obj := range l.watch.definitions.GetStore().List() {
-		m, ok := obj.(*metav1.PartialObjectMetadata)
-		if !ok {
-			continue
-		}
+	for _, m := range l.watch.definitions.list() {
 		there[m.Name] = true
 		if i.versions[m.Name] == m.ResourceVersion {
 			continue

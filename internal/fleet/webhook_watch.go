@@ -15,9 +15,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
@@ -82,7 +82,7 @@ func (w *webhookLoop) certify(ctx context.Context, names []string) ([]byte, erro
 
 // webhookWatch follows the metadata of what makes the webhook act.
 type webhookWatch struct {
-	objects map[string]cache.SharedIndexInformer // by kind, of Secrets also by name
+	objects map[string]*mirror // by kind, of Secrets also by name
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 }
@@ -92,19 +92,19 @@ func startWebhookWatch(ctx context.Context, config *rest.Config, namespace strin
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch: %s", brief(err))
 	}
-	w := &webhookWatch{objects: map[string]cache.SharedIndexInformer{}}
+	w := &webhookWatch{objects: map[string]*mirror{}}
 	ctx, w.cancel = context.WithCancel(ctx)
 	managed := func(o *metav1.ListOptions) { o.LabelSelector = skottv1.LabelManagedBy + "=" + skottv1.FieldOwner }
-	follow := func(kind string, resource informed) {
-		w.objects[kind] = startInformer(ctx, c, resource, wake, &w.running)
+	follow := func(kind string, resource schema.GroupVersionResource, namespace string, tweak func(*metav1.ListOptions)) {
+		w.objects[kind] = startMirror(ctx, c, mirrored{resource: resource, namespace: namespace, tweak: tweak}, wake, &w.running)
 	}
-	follow(kindWebhook.Kind, informed{admissionv1.SchemeGroupVersion.WithResource("validatingwebhookconfigurations"), metav1.NamespaceAll, managed})
-	follow("Deployment", informed{appsv1.SchemeGroupVersion.WithResource("deployments"), namespace, managed})
-	follow("Service", informed{corev1.SchemeGroupVersion.WithResource("services"), namespace, managed})
+	follow(kindWebhook.Kind, admissionv1.SchemeGroupVersion.WithResource("validatingwebhookconfigurations"), metav1.NamespaceAll, managed)
+	follow("Deployment", appsv1.SchemeGroupVersion.WithResource("deployments"), namespace, managed)
+	follow("Service", corev1.SchemeGroupVersion.WithResource("services"), namespace, managed)
 	for _, name := range []string{certificateSecret, keySecret} { // RBAC lets them be watched one by one
-		follow("Secret/"+name, informed{corev1.SchemeGroupVersion.WithResource("secrets"), namespace, func(o *metav1.ListOptions) {
+		follow("Secret/"+name, corev1.SchemeGroupVersion.WithResource("secrets"), namespace, func(o *metav1.ListOptions) {
 			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", name).String()
-		}})
+		})
 	}
 	return w, nil
 }
@@ -118,17 +118,12 @@ func (w *webhookWatch) stop() {
 
 // suspect reports whether an object seems not to be what was written.
 func (w *webhookWatch) suspect(key objectKey, r record) bool {
-	informer := w.objects[key.kind]
-	if informer == nil {
-		informer = w.objects[key.kind+"/"+key.name]
+	m := w.objects[key.kind]
+	if m == nil {
+		m = w.objects[key.kind+"/"+key.name]
 	}
-	if informer == nil || !informer.HasSynced() {
+	if m == nil || !m.synced() {
 		return false
 	}
-	for _, o := range informer.GetStore().List() {
-		if m, ok := o.(*metav1.PartialObjectMetadata); ok && m.Name == key.name {
-			return r.drifted(m)
-		}
-	}
-	return true
+	return r.drifted(m.get(key.name))
 }
