@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/flowcontrol"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
@@ -31,6 +32,10 @@ type Fleet struct {
 	// judging is held while an object is judged, which waits for nothing: scanners take half of
 	// the processors at most, and leave the rest to those who guard.
 	judging chan struct{}
+	// scans is the pace of all scanners together.
+	scans flowcontrol.RateLimiter
+	// writing is held by clusters whose Guards are being written.
+	writing precedence
 
 	mu      sync.Mutex
 	members map[string]*member
@@ -54,6 +59,7 @@ func New(options Options) *Fleet {
 		claims:  claims{byUID: map[types.UID][]claim{}},
 		members: map[string]*member{},
 		judging: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		scans:   flowcontrol.NewTokenBucketRateLimiter(scanRates, scanRates),
 	}
 }
 
@@ -123,6 +129,28 @@ func (f *Fleet) State() []Member {
 		result = append(result, m.snapshot())
 	}
 	return result
+}
+
+// Member is what is known of one member; false if there is none of that name.
+func (f *Fleet) Member(name string) (Member, bool) {
+	f.mu.Lock()
+	m, ok := f.members[name]
+	f.mu.Unlock()
+	if !ok {
+		return Member{}, false
+	}
+	return m.snapshot(), true
+}
+
+// Size is how many API servers are known, those of the members included.
+func (f *Fleet) Size() int {
+	n := 0
+	for _, m := range f.all() {
+		m.mu.Lock()
+		n += len(m.clusters) + 1
+		m.mu.Unlock()
+	}
+	return n
 }
 
 // all returns the members sorted by name.

@@ -44,6 +44,8 @@ const (
 	// proofPause is the longest time between two proofs that fail: they are cheap, and an
 	// API server that has just started denies everything for its own reasons at first.
 	proofPause = 5 * time.Second
+	// othersFirst is how long a proof waits for Guards that are being written elsewhere.
+	othersFirst = time.Second
 	// slow times CanaryInterval is how often a cluster that cannot be guarded is looked at.
 	slow = 5
 )
@@ -179,6 +181,7 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 	doubted := l.station.takeDoubt()
 	switch left := time.Until(l.nextProof); {
 	case window > 0:
+		l.station.fleet.writing.yield(ctx, othersFirst)
 		l.proof = newProof(desired, time.Until(l.acts))
 	case l.proof != nil: // go on with it
 	case !doubted && left > 0:
@@ -288,6 +291,7 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 		return 0, err
 	}
 	if fresh {
+		defer l.station.fleet.writing.write()()
 		l.applied = "" // until all of it is there
 		l.enter(Publishing, skottv1.ReasonPublishing, fmt.Sprintf("revision %q is under way", d.Revision))
 		window = proofAfterWrite

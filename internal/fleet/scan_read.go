@@ -18,20 +18,27 @@ import (
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/flowcontrol"
 )
 
 const (
 	scanAgent = "skott-scan"
 	// scanRate is how many requests a second a scanner may send: it is in nobody's hurry.
 	scanRate = 20
+	// scanRates is how many all scanners together may send: a changed address has every
+	// cluster read again, and nobody who guards may wait for that.
+	scanRates = 500
 	// scanTimeout of a page, which an API server under load sends slowly.
 	scanTimeout = 30 * time.Second
 )
 
 // scanReader reads objects as they are sent, one at a time.
-type scanReader struct{ client *rest.RESTClient }
+type scanReader struct {
+	client *rest.RESTClient
+	pace   flowcontrol.RateLimiter
+}
 
-func newScanReader(config *rest.Config) (*scanReader, error) {
+func newScanReader(config *rest.Config, pace flowcontrol.RateLimiter) (*scanReader, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent, config.QPS, config.Burst, config.RateLimiter, config.Timeout = scanAgent, scanRate, scanRate, nil, 0
 	config.NegotiatedSerializer = clientgoscheme.Codecs.WithoutConversion()
@@ -39,7 +46,7 @@ func newScanReader(config *rest.Config) (*scanReader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot scan: %s", brief(err))
 	}
-	return &scanReader{client: client}, nil
+	return &scanReader{client: client, pace: pace}, nil
 }
 
 // request is one for all objects of a resource.
@@ -67,6 +74,9 @@ func (r *scanReader) list(ctx context.Context, resource schema.GroupVersionResou
 }
 
 func (r *scanReader) page(ctx context.Context, resource schema.GroupVersionResource, from string, visit func(raw []byte) error) (metav1.ListMeta, error) {
+	if err := r.pace.Wait(ctx); err != nil {
+		return metav1.ListMeta{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
 	defer cancel()
 	request := r.request(resource).Param("limit", strconv.Itoa(pageSize))

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/skott-dev/skott/internal/status"
 )
@@ -169,7 +170,7 @@ func TestScannerListsWhileItWatches(t *testing.T) {
 	}))
 	defer server.Close()
 	var err error
-	if s.reader, err = newScanReader(&rest.Config{Host: server.URL}); err != nil {
+	if s.reader, err = newScanReader(&rest.Config{Host: server.URL}, flowcontrol.NewFakeAlwaysRateLimiter()); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.listKind(t.Context(), configMaps); err != nil {
@@ -205,7 +206,7 @@ func TestScannerStopsReadingByOldRules(t *testing.T) {
 	}))
 	defer server.Close()
 	var err error
-	if s.reader, err = newScanReader(&rest.Config{Host: server.URL}); err != nil {
+	if s.reader, err = newScanReader(&rest.Config{Host: server.URL}, flowcontrol.NewFakeAlwaysRateLimiter()); err != nil {
 		t.Fatal(err)
 	}
 	rules := "new"
@@ -232,7 +233,7 @@ func connected(t *testing.T, api http.HandlerFunc) *scanner {
 	}
 	t.Cleanup(link.close)
 	s.loop.link, link.account.ready = link, true
-	if s.reader, err = newScanReader(link.account.config); err != nil {
+	if s.reader, err = newScanReader(link.account.config, flowcontrol.NewFakeAlwaysRateLimiter()); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -144,7 +144,7 @@ func (s *scanner) pass(ctx context.Context) error {
 		return nil
 	}
 	if s.reader == nil {
-		reader, err := newScanReader(s.loop.link.account.config)
+		reader, err := newScanReader(s.loop.link.account.config, s.loop.station.fleet.scans)
 		if err != nil {
 			return err
 		}
