@@ -161,7 +161,7 @@ func (d *denials) exists(s audit.Source) int {
 	if s.Name == "" {
 		return http.StatusOK
 	}
-	m, engaged := d.members()[s.ManagementCluster]
+	m, engaged := d.fleet.Member(s.ManagementCluster)
 	if engaged && has(&m, s) {
 		return http.StatusOK
 	}

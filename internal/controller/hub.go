@@ -69,6 +69,10 @@ const retryInterval = 15 * time.Second
 // settle is how long observations of the fleet are gathered before they are acted on.
 const settle = 200 * time.Millisecond
 
+// settlePer cluster they are gathered at least: to look at all costs more the more there are,
+// and in a large fleet something is always observed.
+const settlePer = time.Millisecond
+
 // hub is what all reconcilers share.
 type hub struct {
 	client.Client
@@ -128,8 +132,8 @@ func Setup(mgr manager.Manager, options Options, recorder *metrics.Recorder) err
 // disengages everything in the end.
 func (h *hub) Start(ctx context.Context) error {
 	defer h.fleet.Close()
-	go h.learned.run(ctx)
-	h.bell.run(ctx)
+	go h.learned.run(ctx, func() time.Duration { return settle })
+	h.bell.run(ctx, func() time.Duration { return max(settle, settlePer*time.Duration(h.fleet.Size())) })
 	return nil
 }
 
@@ -248,16 +252,17 @@ func (b *bell) ring() {
 	b.rung = true
 }
 
-// run passes rings on until the context ends.
-func (b *bell) run(ctx context.Context) {
-	ticker := time.NewTicker(settle)
-	defer ticker.Stop()
+// run passes rings on, after a pause each, until the context ends.
+func (b *bell) run(ctx context.Context, pause func() time.Duration) {
+	timer := time.NewTimer(pause())
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 			b.pass()
+			timer.Reset(pause())
 		}
 	}
 }

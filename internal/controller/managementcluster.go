@@ -88,7 +88,7 @@ func (r *managementClusters) Reconcile(ctx context.Context, req ctrl.Request) (c
 		return ctrl.Result{}, err
 	}
 	var member *status.Member
-	if m, ok := r.members()[mc.Name]; ok {
+	if m, ok := r.fleet.Member(mc.Name); ok {
 		member = &m
 		err = r.record(ctx, mc, m)
 	}
