@@ -19,7 +19,7 @@ import (
 // settings are the flags.
 type settings struct {
 	clusters, managements, real, addresses, changes int
-	steady, patience                                time.Duration
+	steady, settle, patience                        time.Duration
 	churn                                           float64
 	slow, unreachable                               float64
 	shards                                          bool
@@ -35,6 +35,7 @@ func main() {
 	flag.IntVar(&s.changes, "changes", 10, "new addresses whose way is timed")
 	flag.Float64Var(&s.churn, "churn", 0.01, "share of the addresses that is replaced within a minute, during -steady")
 	flag.DurationVar(&s.steady, "steady", time.Minute, "how long the steady state is watched, first at rest and then under churn")
+	flag.DurationVar(&s.settle, "settle", 3*time.Minute, "how long the first scans and surveys may take before the steady state is watched")
 	flag.Float64Var(&s.slow, "slow", 0.05, "share of the clusters that answer 3 s late, in the last measurement")
 	flag.Float64Var(&s.unreachable, "unreachable", 0.05, "share of the clusters that do not answer, in the last measurement")
 	flag.DurationVar(&s.patience, "patience", 10*time.Minute, "how long anything may take before the measurement is given up")

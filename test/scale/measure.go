@@ -86,6 +86,9 @@ func measure(ctx context.Context, s settings) error {
 	}
 	row("CPU for that", "%s", u.cpu.Round(100*time.Millisecond))
 	row("RSS", "%d MiB", u.rss>>20)
+	if err := p.firstScans(ctx, operator); err != nil {
+		return err
+	}
 	if err := p.rest(ctx, operator); err != nil {
 		return err
 	}
@@ -145,6 +148,23 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
+}
+
+// firstScans lets every cluster be scanned and surveyed for the first time.
+func (p *platform) firstScans(ctx context.Context, operator *testenv.Operator) error {
+	from, err := usageOf(operator.PID())
+	if err != nil {
+		return err
+	}
+	if err := pause(ctx, p.settle); err != nil {
+		return err
+	}
+	to, err := usageOf(operator.PID())
+	if err != nil {
+		return err
+	}
+	row(fmt.Sprintf("CPU in the %s after that, in which all is scanned for the first time", p.settle), "%.1f %% of a core", share(from, to))
+	return nil
 }
 
 // rest watches the steady state.
