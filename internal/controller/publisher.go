@@ -312,8 +312,8 @@ func (p *publication) ask(c status.Cluster) (*asked, bool) {
 	families := rules.Families(c.Groups)
 	guards := p.policy.Guards(g, c.Namespaces, families)
 	d := fleet.Desired{
-		Revision: guards[0].Spec.Revision, Guards: guards, Policies: rules.Policies(families), Bindings: policy.Bindings(families, p.policy.Actions()...),
-		Webhook: p.webhooks.of(c, rules, guards),
+		Revision: guards[0].Spec.Revision, Guards: guards, Policies: rules.Policies(families, p.policy.Denies()), Bindings: policy.Bindings(families, p.policy.Actions()...),
+		Webhook: p.webhooks.of(c, p.policy, guards),
 	}
 	for _, canary := range policy.Canaries(guards) {
 		d.Canaries = append(d.Canaries, fleet.Canary(canary))

@@ -21,7 +21,7 @@ type webhooks struct {
 }
 
 // of is the guard webhook of a cluster, or nil if there is to be none.
-func (w *webhooks) of(c status.Cluster, rules *policy.Rules, guards []*skottv1.Guard) *fleet.Webhook {
+func (w *webhooks) of(c status.Cluster, decided *policy.Policy, guards []*skottv1.Guard) *fleet.Webhook {
 	spec := w.specs[c.ManagementCluster]
 	mode := spec.EffectiveMode(w.image != "")
 	if mode == skottv1.WebhookOff || mode == skottv1.WebhookDeploy && w.image == "" {
@@ -35,7 +35,8 @@ func (w *webhooks) of(c status.Cluster, rules *policy.Rules, guards []*skottv1.G
 	if mode == skottv1.WebhookURL {
 		out.Image, out.URL, out.CABundle = "", spec.URLOf(c.Namespace, c.Name), []byte(spec.CABundle)
 	}
-	out.Configuration, out.Probe = rules.Webhooks(exempt)
+	rules := decided.Rules()
+	out.Configuration, out.Probe = rules.Webhooks(exempt, decided.Denies())
 	out.Reads = rules.Reads(w.secrets[c.ManagementCluster])
 	out.Key = w.key
 	acts, answers := policy.WebhookCanaries(guards)

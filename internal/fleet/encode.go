@@ -125,7 +125,7 @@ type item struct {
 }
 
 // items are everything desired in the order to apply it: a binding acts at once, so what it
-// names must be there before.
+// names must be there before. What must not wait for the Guards, tighten has done.
 func (d Desired) items(crd client.Object, e *encodings) ([]item, error) {
 	var out []item
 	add := func(o client.Object) error {

@@ -294,7 +294,7 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 		defer l.station.fleet.writing.write()()
 		l.applied = "" // until all of it is there
 		l.enter(Publishing, skottv1.ReasonPublishing, fmt.Sprintf("revision %q is under way", d.Revision))
-		window = proofAfterWrite
+		window = max(proofAfterWrite, l.tighten(ctx, d, objects, suspects))
 	}
 	wanted := make(map[objectKey]bool, len(objects))
 	for _, o := range objects {
@@ -394,13 +394,18 @@ func (l *loop) write(ctx context.Context, o item, suspect bool) (bool, error) {
 			maps.DeleteFunc(l.records, func(k objectKey, _ record) bool { return k.kind == kindGuard.Kind })
 		}
 	}
-	l.records[key] = record{hash: o.hash, uid: live.GetUID(), generation: live.GetGeneration(), labels: o.labels,
-		version: live.GetResourceVersion(), head: o.head, shared: weak.Make(o.shared)}
+	l.remember(o, live)
 	if known {
 		ctrllog.FromContext(ctx).Info("Restored an object that was changed or deleted", "kind", key.kind, "name", key.name)
 		l.options().Observer.Restored(l.station.snapshot().Key(), key.kind, key.name)
 	}
 	return true, nil
+}
+
+// remember records what stands in the cluster.
+func (l *loop) remember(o item, live client.Object) {
+	l.records[o.key] = record{hash: o.hash, uid: live.GetUID(), generation: live.GetGeneration(), labels: o.labels,
+		version: live.GetResourceVersion(), head: o.head, shared: weak.Make(o.shared)}
 }
 
 // awaitEstablished waits until the kind of a CRD is served.

@@ -29,7 +29,7 @@ func PolicyName(family flow.Family, action skottv1.Action) string {
 }
 
 func newPolicy(family flow.Family) *admissionv1.ValidatingAdmissionPolicy {
-	fail, equivalent := admissionv1.Fail, admissionv1.Equivalent
+	fail, equivalent := failure(true), admissionv1.Equivalent
 	return &admissionv1.ValidatingAdmissionPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicy"},
 		ObjectMeta: metav1.ObjectMeta{Name: PolicyName(family, ""), Labels: map[string]string{skottv1.LabelManagedBy: skottv1.FieldOwner}},

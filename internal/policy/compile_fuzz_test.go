@@ -33,7 +33,7 @@ func FuzzCompile(f *testing.F) {
 		if errs[0] != nil || len(rules.Families([]string{spec.Group})) == len(rules.Families(nil)) {
 			return
 		}
-		for _, p := range rules.Policies([]flow.Family{flow.Family(spec.Group)}) {
+		for _, p := range rules.Policies([]flow.Family{flow.Family(spec.Group)}, true) {
 			compilePolicy(t, p)
 		}
 	})

@@ -19,9 +19,9 @@ const longExpression = 8 << 10
 
 // The policies are the same in every cluster, and change with a release only.
 func TestPoliciesAreDeterministic(t *testing.T) {
-	first := BuiltinRules().Policies(families)
+	first := BuiltinRules().Policies(families, true)
 	for range 3 {
-		if diff := cmp.Diff(first, BuiltinRules().Policies(families)); diff != "" {
+		if diff := cmp.Diff(first, BuiltinRules().Policies(families, true)); diff != "" {
 			t.Fatalf("two calls, two outputs:\n%s", diff)
 		}
 	}
@@ -51,11 +51,37 @@ func report(t *testing.T, what, expression string) {
 	}
 }
 
+// While no boundary denies, nothing is refused because a policy cannot work, but by those that
+// refuse whatever the boundaries say. The two are one policy otherwise, compiled once.
+func TestPoliciesFailOpenOnlyWhileNothingIsDenied(t *testing.T) {
+	denying, told := BuiltinRules().Policies(families, true), BuiltinRules().Policies(families, false)
+	for i, p := range denying {
+		want := admissionv1.Ignore
+		if p.Name == "skott-cluster" || p.Name == "skott-guard" {
+			want = admissionv1.Fail
+		}
+		if *p.Spec.FailurePolicy != admissionv1.Fail || *told[i].Spec.FailurePolicy != want {
+			t.Errorf("%s: %s while a boundary denies, %s while none does; want Fail and %s", p.Name, *p.Spec.FailurePolicy, *told[i].Spec.FailurePolicy, want)
+		}
+		if &p.Spec.Validations[0] != &told[i].Spec.Validations[0] {
+			t.Errorf("%s was compiled twice", p.Name)
+		}
+		open := *told[i]
+		open.Spec.FailurePolicy = p.Spec.FailurePolicy
+		if diff := cmp.Diff(p, &open); diff != "" {
+			t.Errorf("%s differs in more than its failure policy:\n%s", p.Name, diff)
+		}
+	}
+	if again := BuiltinRules().Policies(families, false); !slices.Equal(told, again) {
+		t.Error("the second call does not return what the first did")
+	}
+}
+
 // Every kind of the table is matched by the policy of its family, through each way in which
 // it is written, and no policy matches another.
 func TestPoliciesMatchTheTable(t *testing.T) {
 	matched := map[string]string{}
-	for _, p := range BuiltinRules().Policies(families) {
+	for _, p := range BuiltinRules().Policies(families, true) {
 		if *p.Spec.FailurePolicy != admissionv1.Fail {
 			t.Errorf("%s fails open", p.Name)
 		}

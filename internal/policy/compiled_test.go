@@ -35,7 +35,7 @@ type compiled struct {
 
 func compile(t testing.TB, family flow.Family) compiled {
 	t.Helper()
-	policies := policy.BuiltinRules().Policies(policy.BuiltinRules().AllFamilies())
+	policies := policy.BuiltinRules().Policies(policy.BuiltinRules().AllFamilies(), true)
 	return compilePolicy(t, policies[slices.IndexFunc(policies, func(p *admissionv1.ValidatingAdmissionPolicy) bool { return p.Name == policy.PolicyName(family, "") })])
 }
 

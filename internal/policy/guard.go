@@ -323,6 +323,11 @@ func (p *Policy) Actions() []skottv1.Action {
 	return out
 }
 
+// Denies reports whether any boundary refuses anything. If none does, the policies and the webhook
+// must not refuse either because they cannot work. It follows from what the Guards say, so that
+// their revision changes whenever it does.
+func (p *Policy) Denies() bool { return len(p.crossings[skottv1.ActionDeny]) > 0 }
+
 // Guards compiles the Guards of a cluster: for every action in use as many as the address
 // book has parts. namespaces are those of the cluster that are of an Environment of their
 // own, families the policies that it holds. They must not be changed: clusters that differ

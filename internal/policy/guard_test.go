@@ -264,6 +264,39 @@ func TestActions(t *testing.T) {
 	}
 }
 
+// Whether anything is denied is part of the revision, as the policies depend on it.
+func TestDenies(t *testing.T) {
+	deny, warn, audit := boundary("deny", skottv1.ActionDeny, nil, nil), boundary("warn", skottv1.ActionWarn, nil, nil), boundary("audit", skottv1.ActionAudit, nil, nil)
+	for name, c := range map[string]struct {
+		boundaries []skottv1.DataBoundary
+		want       bool
+	}{
+		"None":               {nil, false},
+		"Audit":              {[]skottv1.DataBoundary{audit}, false},
+		"Warn and Audit":     {[]skottv1.DataBoundary{warn, audit}, false},
+		"Deny":               {[]skottv1.DataBoundary{deny}, true},
+		"All":                {[]skottv1.DataBoundary{audit, deny, warn}, true},
+		"One pair of places": {[]skottv1.DataBoundary{audit, boundary("deny", skottv1.ActionDeny, names("staging"), names("testing"))}, true},
+		"Of nobody":          {[]skottv1.DataBoundary{audit, boundary("deny", skottv1.ActionDeny, labelled("none"), names("testing"))}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			revision := func(boundaries []skottv1.DataBoundary) string {
+				return New(Snapshot{Environments: environments, Boundaries: boundaries}).Guards(skottv1.GuardedCluster{Environment: "staging"}, nil, families)[0].Spec.Revision
+			}
+			if got := New(Snapshot{Environments: environments, Boundaries: c.boundaries}).Denies(); got != c.want {
+				t.Errorf("it denies: %t", got)
+			}
+			told := slices.Clone(c.boundaries)
+			for i := range told {
+				told[i].Spec.Action = skottv1.ActionAudit
+			}
+			if c.want && revision(c.boundaries) == revision(told) {
+				t.Error("the revision is the same where nothing denies")
+			}
+		})
+	}
+}
+
 // Every family is proved, each part of the Guard is, and Evaluate refuses all of it.
 func TestCanaries(t *testing.T) {
 	guards := New(Snapshot{Environments: environments}).Guards(cluster("production"), map[string]string{"x": "staging"}, families)

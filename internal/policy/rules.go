@@ -21,13 +21,19 @@ type Rules struct {
 	groups []flow.Family
 
 	mu       sync.Mutex
-	compiled map[flow.Family]*admissionv1.ValidatingAdmissionPolicy
+	compiled map[flow.Family]compiledPolicy
+}
+
+// compiledPolicy is the policy of a family as it stands while a boundary denies, and while none
+// does. Both share everything that was compiled.
+type compiledPolicy struct {
+	denying, telling *admissionv1.ValidatingAdmissionPolicy
 }
 
 // NewRules adds the kinds of users to those of the project. One that is invalid is left out,
 // and its error stands in its place.
 func NewRules(kinds ...skottv1.MovementKindSpec) (*Rules, []error) {
-	r := &Rules{table: flow.Builtin(), compiled: map[flow.Family]*admissionv1.ValidatingAdmissionPolicy{}}
+	r := &Rules{table: flow.Builtin(), compiled: map[flow.Family]compiledPolicy{}}
 	var errs []error
 	if len(kinds) > 0 {
 		r.table, errs = r.table.Merge(kinds)
@@ -84,21 +90,46 @@ var everywhere = []flow.Family{flow.Storage, flow.Network, flow.Workload, flow.C
 
 // Policies compiles the movement kinds of some families, and the rules that protect the
 // guard, into admission policies: one per family, the same in every cluster. They read who
-// may reach whom from the Guard. Every field that the API server would default is written
-// out, so that a stored policy can be compared with the desired one. They must not be changed.
-func (r *Rules) Policies(families []flow.Family) []*admissionv1.ValidatingAdmissionPolicy {
+// may reach whom from the Guard. denies says whether any boundary does (Policy.Denies): if not,
+// nobody asked for anything to be refused, and a policy that cannot work, because the Guard is
+// not there or an expression fails, lets pass what it cannot judge. Every field that the API
+// server would default is written out, so that a stored policy can be compared with the desired
+// one. They must not be changed.
+func (r *Rules) Policies(families []flow.Family, denies bool) []*admissionv1.ValidatingAdmissionPolicy {
 	out := make([]*admissionv1.ValidatingAdmissionPolicy, len(families))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, family := range families {
-		p := r.compiled[family]
-		if p == nil {
-			p = r.compile(family)
-			r.compiled[family] = p
+		c, done := r.compiled[family]
+		if !done {
+			c.denying = r.compile(family)
+			c.telling = telling(family, c.denying)
+			r.compiled[family] = c
 		}
-		out[i] = p
+		if out[i] = c.telling; denies {
+			out[i] = c.denying
+		}
 	}
 	return out
+}
+
+// failure is what becomes of a request that cannot be judged.
+func failure(denies bool) admissionv1.FailurePolicyType {
+	if denies {
+		return admissionv1.Fail
+	}
+	return admissionv1.Ignore
+}
+
+// telling is the policy of a family while no boundary denies. The rules about labels and about
+// the guard itself refuse whatever the boundaries say, so that theirs stay as they are.
+func telling(family flow.Family, p *admissionv1.ValidatingAdmissionPolicy) *admissionv1.ValidatingAdmissionPolicy {
+	if family == guardFamily || family == flow.Clusters {
+		return p
+	}
+	out, policy := *p, failure(false)
+	out.Spec.FailurePolicy = &policy
+	return &out
 }
 
 func (r *Rules) compile(family flow.Family) *admissionv1.ValidatingAdmissionPolicy {

@@ -22,7 +22,7 @@ const (
 	WebhookConfiguration = "skott-guard"
 	WebhookProbe         = "skott-guard-probe"
 
-	// hookGuard refuses what it cannot ask about, hookFind does not.
+	// hookGuard refuses what it cannot ask about while a boundary denies, hookFind never does.
 	hookGuard = "guard.skott.dev"
 	hookFind  = "find.guard.skott.dev"
 	hookProbe = "probe.guard.skott.dev"
@@ -75,15 +75,15 @@ func closed(k *flow.Kind) bool {
 }
 
 // Webhooks compiles the table of movement kinds into the configurations of the guard
-// webhook: the one that decides, and the one that probes. exempt are namespaces beside those
+// webhook: the one that decides, and the one that probes. denies is as for Policies. exempt are namespaces beside those
 // of the system where nothing is refused while the webhook does not answer. Where the
 // webhook is, the caller fills in. Every field that the API server would default is
 // written out, so that a stored configuration can be compared with the desired one.
-func (r *Rules) Webhooks(exempt []string) (decide, probe *admissionv1.ValidatingWebhookConfiguration) {
+func (r *Rules) Webhooks(exempt []string, denies bool) (decide, probe *admissionv1.ValidatingWebhookConfiguration) {
 	open := append(slices.Clone(lenientNamespaces), exempt...)
 	slices.Sort(open)
 	open = slices.Compact(open)
-	guard, find := hook(hookGuard, admissionv1.Fail, guardTimeout), hook(hookFind, admissionv1.Ignore, findTimeout)
+	guard, find := hook(hookGuard, failure(denies), guardTimeout), hook(hookFind, admissionv1.Ignore, findTimeout)
 	guard.Rules = r.closedRules()
 	guard.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
 		Key: namespaceName, Operator: metav1.LabelSelectorOpNotIn, Values: open,

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
@@ -17,7 +18,7 @@ import (
 // address in a way that the policies do not read always is.
 func TestClosedKinds(t *testing.T) {
 	rules := BuiltinRules()
-	decide, probe := rules.Webhooks([]string{"calico-system", "kube-system"})
+	decide, probe := rules.Webhooks([]string{"calico-system", "kube-system"}, true)
 	guard, find := decide.Webhooks[0], decide.Webhooks[1]
 	if *guard.FailurePolicy != admissionv1.Fail || *find.FailurePolicy != admissionv1.Ignore || *probe.Webhooks[0].FailurePolicy != admissionv1.Ignore {
 		t.Fatal("a webhook fails in the wrong way")
@@ -53,9 +54,24 @@ func TestClosedKinds(t *testing.T) {
 	}
 }
 
+// While no boundary denies, nothing is refused because the webhook is away.
+func TestWebhooksFailOpenWhileNothingIsDenied(t *testing.T) {
+	closed, _ := BuiltinRules().Webhooks(nil, true)
+	open, probe := BuiltinRules().Webhooks(nil, false)
+	for _, h := range slices.Concat(open.Webhooks, probe.Webhooks) {
+		if *h.FailurePolicy != admissionv1.Ignore {
+			t.Errorf("%s refuses what it cannot ask about", h.Name)
+		}
+	}
+	open.Webhooks[0].FailurePolicy = closed.Webhooks[0].FailurePolicy
+	if diff := cmp.Diff(closed, open); diff != "" {
+		t.Errorf("more differs than the failure policy:\n%s", diff)
+	}
+}
+
 // Every field that an API server would default is written out.
 func TestWebhooksAreWhole(t *testing.T) {
-	decide, probe := BuiltinRules().Webhooks(nil)
+	decide, probe := BuiltinRules().Webhooks(nil, true)
 	for _, c := range []*admissionv1.ValidatingWebhookConfiguration{decide, probe} {
 		for _, h := range c.Webhooks {
 			if h.MatchPolicy == nil || h.SideEffects == nil || *h.SideEffects != admissionv1.SideEffectClassNone || h.TimeoutSeconds == nil ||

@@ -196,7 +196,7 @@ func (b *bench) addSkott(ctx context.Context) error {
 	if err := b.hook.Start(ctx); err != nil {
 		return err
 	}
-	configuration, _ := policy.BuiltinRules().Webhooks(nil)
+	configuration, _ := policy.BuiltinRules().Webhooks(nil, true)
 	url := fmt.Sprintf("https://127.0.0.1:%d/review", port)
 	for i := range configuration.Webhooks {
 		w := &configuration.Webhooks[i]

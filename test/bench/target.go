@@ -100,7 +100,7 @@ func (t *target) install(ctx context.Context) error {
 	namespace.SetKind("Namespace")
 	namespace.SetName(policy.Namespace)
 	objects := []*unstructured.Unstructured{namespace}
-	for _, p := range policy.BuiltinRules().Policies(benchFamilies) {
+	for _, p := range policy.BuiltinRules().Policies(benchFamilies, true) {
 		objects = append(objects, plain(p, "", ""))
 	}
 	return t.server.Apply(ctx, objects...)

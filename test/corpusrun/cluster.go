@@ -228,7 +228,7 @@ func (c *cluster) guard(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(2)
-	for _, p := range policy.BuiltinRules().Policies(c.families) {
+	for _, p := range policy.BuiltinRules().Policies(c.families, true) {
 		group.Go(func() error { return c.applyPolicy(ctx, plain(p, "", "")) })
 	}
 	return group.Wait()

@@ -218,7 +218,7 @@ func guard(ctx context.Context, guards []*skottv1.Guard, actions []skottv1.Actio
 	Expect(err).NotTo(HaveOccurred())
 	Expect(guarded.Install(ctx, object(definition, "apiextensions.k8s.io/v1", "CustomResourceDefinition"))).To(Succeed())
 	families := policy.BuiltinRules().Families(nil)
-	for _, p := range policy.BuiltinRules().Policies(families) {
+	for _, p := range policy.BuiltinRules().Policies(families, true) {
 		Expect(guarded.Apply(ctx, object(p, "", ""))).To(Succeed(), p.Name)
 	}
 	for _, g := range guards {

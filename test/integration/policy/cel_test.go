@@ -54,7 +54,7 @@ func newReader() (*reader, error) {
 	environments := environment.MustBaseEnvSet(oldest)
 	r := &reader{policies: map[flow.Family]program{}}
 	var problems []error
-	for _, p := range policy.BuiltinRules().Policies(families) {
+	for _, p := range policy.BuiltinRules().Policies(families, true) {
 		compiler, err := plugin.NewCompositedCompiler(environments)
 		if err != nil {
 			return nil, err

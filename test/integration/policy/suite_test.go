@@ -100,7 +100,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		}
 	}
 	createEnding(ctx)
-	for _, p := range policy.BuiltinRules().Policies(families) {
+	for _, p := range policy.BuiltinRules().Policies(families, true) {
 		Expect(server.Apply(ctx, object(p, "", ""))).To(Succeed(), p.Name)
 	}
 	publish(ctx, "staging")

@@ -123,13 +123,13 @@ func startFleet(ctx context.Context, life time.Duration) {
 		families := rules.Families(c.Groups)
 		guards := p.Guards(platform.Clusters["staging"].GuardedCluster, c.Namespaces, families)
 		d := fleet.Desired{
-			Revision: guards[0].Spec.Revision, Guards: guards, Policies: rules.Policies(families),
+			Revision: guards[0].Spec.Revision, Guards: guards, Policies: rules.Policies(families, true),
 			Bindings: policy.Bindings(families, p.Actions()...), Webhook: &fleet.Webhook{URL: service.url(), Reads: rules.Reads(false), Key: key},
 		}
 		for _, canary := range policy.Canaries(guards) {
 			d.Canaries = append(d.Canaries, fleet.Canary(canary))
 		}
-		d.Webhook.Configuration, d.Webhook.Probe = rules.Webhooks(nil)
+		d.Webhook.Configuration, d.Webhook.Probe = rules.Webhooks(nil, true)
 		acts, answers := policy.WebhookCanaries(guards)
 		d.Webhook.Acts, d.Webhook.Answers = fleet.Canary(acts), fleet.Canary(answers)
 		return d, true
