@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -37,6 +39,35 @@ func clusterLabels(ctx context.Context, name string) map[string]string {
 func register(ctx context.Context, name string, server *testenv.Server, options ...testenv.RegisterOption) {
 	ExpectWithOffset(1, management.RegisterWorkload(ctx, "customers", name, server, options...)).To(Succeed())
 	DeferCleanup(func(ctx SpecContext) error { return management.UnregisterWorkload(ctx, "customers", name) })
+}
+
+// listOf is an empty list of a kind.
+func listOf(apiVersion, kind string) *unstructured.UnstructuredList {
+	list := &unstructured.UnstructuredList{}
+	list.SetAPIVersion(apiVersion)
+	list.SetKind(kind + "List")
+	return list
+}
+
+// firstOf is the resource version at which an object that is watched first said something in a field. Those of all
+// objects of a server count one row of events.
+func firstOf(ctx context.Context, w watch.Interface, said string, path ...string) uint64 {
+	GinkgoHelper()
+	for {
+		select {
+		case event, open := <-w.ResultChan():
+			Expect(open).To(BeTrue(), "the watch ended before %s", said)
+			u, ok := event.Object.(*unstructured.Unstructured)
+			Expect(ok).To(BeTrue(), "%T", event.Object)
+			if text, _, _ := unstructured.NestedString(u.Object, path...); text == said {
+				version, err := strconv.ParseUint(u.GetResourceVersion(), 10, 64)
+				Expect(err).NotTo(HaveOccurred())
+				return version
+			}
+		case <-ctx.Done():
+			Fail("nothing said " + said)
+		}
+	}
 }
 
 // enforced waits until clusters are proved at a revision.
@@ -221,6 +252,65 @@ var _ = Describe("A fleet", func() {
 		publish(f, "r3")
 		enforced(f, "r3", 15*time.Second)
 	}, SpecTimeout(90*time.Second))
+
+	It("lets no Guard that denies stand beside a policy that fails open", func(ctx SpecContext) {
+		watching, err := client.NewWithWatch(bravo.Config(), client.Options{})
+		Expect(err).NotTo(HaveOccurred())
+		// failing publishes a revision whose policy fails in one way, and returns when in the life of the server the policy
+		// first failed so, and when the Guard first was of the revision.
+		failing := func(f *fleet.Fleet, revision string, failure admissionv1.FailurePolicyType, change func(*admissionv1.ValidatingAdmissionPolicy)) (policyAt, guardAt uint64) {
+			GinkgoHelper()
+			policies, err := watching.Watch(ctx, listOf("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"))
+			Expect(err).NotTo(HaveOccurred())
+			defer policies.Stop()
+			guards, err := watching.Watch(ctx, listOf("skott.dev/v1alpha1", "Guard"))
+			Expect(err).NotTo(HaveOccurred())
+			defer guards.Stop()
+			f.Publish(func(c fleet.Cluster) (fleet.Desired, bool) {
+				d := fleet.Desired{
+					Revision: revision, Guards: []*skottv1.Guard{guardFor(c, revision)},
+					Policies: []*admissionv1.ValidatingAdmissionPolicy{policy()}, Bindings: []*admissionv1.ValidatingAdmissionPolicyBinding{binding()},
+					Canaries: []fleet.Canary{{Family: "config", Object: configMap(revision), Want: revision}},
+				}
+				d.Policies[0].Spec.FailurePolicy = &failure
+				change(d.Policies[0])
+				return d, true
+			})
+			return firstOf(ctx, policies, string(failure), "spec", "failurePolicy"), firstOf(ctx, guards, revision, "spec", "revision")
+		}
+		same := func(*admissionv1.ValidatingAdmissionPolicy) {}
+		f, o := start()
+		publish(f, "r1")
+		engage(f, "mc", bravo.Config())
+		enforced(f, "r1", 30*time.Second)
+
+		policyAt, guardAt := failing(f, "open", admissionv1.Ignore, same)
+		Expect(guardAt).To(BeNumerically("<", policyAt), "the Guard does not deny any more before its policy fails open")
+		enforced(f, "open", 15*time.Second)
+		Expect(bravo.Client().Create(ctx, configMap("open"))).To(MatchError(ContainSubstring("refused at revision open")))
+		policyAt, guardAt = failing(f, "closed", admissionv1.Fail, same)
+		Expect(policyAt).To(BeNumerically("<", guardAt), "the policy fails closed before its Guard denies")
+		enforced(f, "closed", 15*time.Second)
+		Expect(o.restorations()).To(BeEmpty())
+
+		By("denying for the first time while nobody guards, with another policy")
+		failing(f, "open again", admissionv1.Ignore, same)
+		enforced(f, "open again", 15*time.Second)
+		f.Close()
+		f, _ = start()
+		engage(f, "mc", bravo.Config())
+		policyAt, guardAt = failing(f, "closed again", admissionv1.Fail, func(p *admissionv1.ValidatingAdmissionPolicy) { p.Spec.Validations[0].Message = "refused" })
+		Expect(policyAt).To(BeNumerically("<", guardAt))
+		enforced(f, "closed again", 15*time.Second)
+
+		By("putting back what an administrator opens")
+		p := policy()
+		Expect(bravo.Client().Patch(ctx, p, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"failurePolicy":"Ignore"}}`)))).To(Succeed())
+		Eventually(func(g Gomega) {
+			g.Expect(bravo.Client().Get(ctx, client.ObjectKeyFromObject(p), p)).To(Succeed())
+			g.Expect(p.Spec.FailurePolicy).To(HaveValue(Equal(admissionv1.Fail)))
+		}).WithTimeout(5 * time.Second).Should(Succeed())
+	}, SpecTimeout(2*time.Minute))
 
 	It("says that a server without admission policies cannot be guarded, and labels its Cluster all the same", func(ctx SpecContext) {
 		register(ctx, "legacy", legacy)
