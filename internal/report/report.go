@@ -5,6 +5,8 @@
 package report
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -48,6 +50,8 @@ const (
 	MaxCentral = 5000
 
 	source = "skott"
+	// prefixOwn begins the names of reports that stand beside their objects.
+	prefixOwn = "skott-"
 	// category is the control that a crossing is about, as catalogues of them name it.
 	category = "ISO/IEC 27001:2022 A.8.31"
 )
@@ -71,16 +75,21 @@ func Of(api API, findings []status.Finding) []*unstructured.Unstructured {
 }
 
 // Central makes the reports about a cluster that stand in a namespace of the Ops Cluster.
-// Nothing there can own them, and those about objects in no namespace stand there too.
+// Nothing there can own them, and those about objects in no namespace stand there too. Of a
+// cluster that is a copy of another, objects have the same UID: a name says the cluster too.
 func Central(api API, namespace, cluster string, findings []status.Finding) []*unstructured.Unstructured {
 	out := Of(api, findings)
+	managementCluster, _, _ := strings.Cut(cluster, "/")
+	sum := sha256.Sum256([]byte(cluster))
+	prefix := managementCluster + "-" + hex.EncodeToString(sum[:4]) + "-"
 	for _, u := range out {
+		u.SetName(prefix + strings.TrimPrefix(u.GetName(), prefixOwn))
 		u.SetOwnerReferences(nil)
 		u.SetNamespace(namespace)
 		u.SetKind(api.Kind)
 		u.SetAnnotations(map[string]string{skottv1.AnnotationCluster: cluster})
 		labels := u.GetLabels()
-		labels[skottv1.LabelCentral] = "true"
+		labels[skottv1.LabelCentral], labels[skottv1.LabelManagementCluster] = "true", managementCluster
 		u.SetLabels(labels)
 		results, _ := u.Object["results"].([]any)
 		for _, r := range results {
@@ -91,6 +100,49 @@ func Central(api API, namespace, cluster string, findings []status.Finding) []*u
 		}
 	}
 	return out
+}
+
+// KeepTimes gives the results of a report the times of those that were there already: when
+// something was found first outlives the process that found it.
+func KeepTimes(u, there *unstructured.Unstructured) {
+	before := map[[3]string]map[string]any{}
+	each(there, func(key [3]string, result map[string]any) {
+		if seconds, timed := secondsOf(result); timed {
+			if last, twice := secondsOf(before[key]); !twice || seconds < last {
+				before[key] = result
+			}
+		}
+	})
+	each(u, func(key [3]string, result map[string]any) {
+		now, timed := secondsOf(result)
+		// One of the future would never pass, if a clock was wrong.
+		if first, known := secondsOf(before[key]); known && timed && first < now {
+			result["timestamp"] = before[key]["timestamp"]
+		}
+	})
+}
+
+// each visits the results of a report, by what they are about.
+func each(u *unstructured.Unstructured, visit func(key [3]string, result map[string]any)) {
+	results, _ := u.Object["results"].([]any)
+	for _, r := range results {
+		result, ok := r.(map[string]any)
+		if !ok {
+			continue
+		}
+		key := [3]string{}
+		key[0], _ = result["policy"].(string)
+		key[1], _ = result["rule"].(string)
+		properties, _ := result["properties"].(map[string]any)
+		key[2], _ = properties["path"].(string)
+		visit(key, result)
+	}
+}
+
+func secondsOf(result map[string]any) (int64, bool) {
+	timestamp, _ := result["timestamp"].(map[string]any)
+	seconds, ok := timestamp["seconds"].(int64)
+	return seconds, ok
 }
 
 func reportOf(api API, f *status.Finding, results []any) *unstructured.Unstructured {
@@ -105,7 +157,7 @@ func reportOf(api API, f *status.Finding, results []any) *unstructured.Unstructu
 	}
 	u.SetGroupVersionKind(api.WithKind(kind))
 	u.SetNamespace(f.Namespace)
-	u.SetName("skott-" + strings.ToLower(string(f.UID)))
+	u.SetName(prefixOwn + strings.ToLower(string(f.UID)))
 	u.SetLabels(map[string]string{skottv1.LabelManagedBy: skottv1.FieldOwner})
 	u.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: f.APIVersion, Kind: f.Kind, Name: f.Name, UID: f.UID}})
 	return u

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
@@ -83,5 +84,61 @@ func TestOfIsBounded(t *testing.T) {
 	content, err := json.Marshal(reports[0].Object)
 	if err != nil || len(reports) != Max || len(content) > 1<<20 || strings.Contains(string(content), `\ufffd`) {
 		t.Errorf("%d reports of %d bytes: %v", len(reports), len(content), err)
+	}
+}
+
+func TestKeepTimes(t *testing.T) {
+	of := func(since time.Time, paths ...string) *unstructured.Unstructured {
+		f := finding("Service", "shop")
+		f.Since = since
+		for _, path := range paths {
+			v := crossing
+			v.Path = path
+			f.Violations = append(f.Violations, v)
+		}
+		return Of(OpenReports, []status.Finding{f})[0]
+	}
+	early, late := time.Unix(1_700_000_000, 0), time.Unix(1_700_003_600, 0)
+	broken := of(early, "a")
+	broken.Object["results"] = []any{"x", nil, map[string]any{"policy": 1}, map[string]any{"policy": "customer-data", "timestamp": "now"}}
+	for name, c := range map[string]struct {
+		reason string
+		there  *unstructured.Unstructured
+		want   []int64
+	}{
+		"Same":    {"found again by another process", of(early, "a", "b"), []int64{early.Unix(), early.Unix()}},
+		"New":     {"what was not there before is new", of(early, "b"), []int64{late.Unix(), early.Unix()}},
+		"Future":  {"no clock that was wrong is believed", of(late.Add(time.Hour), "a", "b"), []int64{late.Unix(), late.Unix()}},
+		"Nothing": {"no results", &unstructured.Unstructured{Object: map[string]any{}}, []int64{late.Unix(), late.Unix()}},
+		"Broken":  {"written by somebody else", broken, []int64{late.Unix(), late.Unix()}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := of(late, "a", "b")
+			KeepTimes(u, c.there)
+			var got []int64
+			each(u, func(_ [3]string, result map[string]any) {
+				seconds, _ := secondsOf(result)
+				got = append(got, seconds)
+			})
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", c.reason, diff)
+			}
+		})
+	}
+}
+
+func TestCentralNames(t *testing.T) {
+	f := []status.Finding{finding("Service", "shop", crossing)}
+	names := map[string]bool{}
+	for _, cluster := range []string{"mc", "mc/a/x", "mc/x/a", strings.Repeat("m", 63) + "/" + strings.Repeat("n", 63) + "/x"} {
+		u := Central(OpenReports, "skott-system", cluster, f)[0]
+		names[u.GetName()] = true
+		managementCluster, _, _ := strings.Cut(cluster, "/")
+		if u.GetLabels()[skottv1.LabelManagementCluster] != managementCluster || !strings.HasPrefix(u.GetName(), managementCluster+"-") || len(u.GetName()) > 253 {
+			t.Errorf("%s: %s, %v", cluster, u.GetName(), u.GetLabels())
+		}
+	}
+	if len(names) != 4 {
+		t.Errorf("objects of the same UID in several clusters are told apart: %v", names)
 	}
 }

@@ -6,6 +6,8 @@ package reports_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -120,6 +122,13 @@ var _ = Describe("The reports of a cluster", func() {
 			Expect(writer.Hold(ctx, groups, []status.Finding{service, space})).To(Succeed())
 			Expect(reports(ctx, api)[inNamespace].Object["summary"]).To(HaveKeyWithValue("fail", BeEquivalentTo(1)))
 
+			By("leaving it as it is after a restart, which finds everything anew")
+			u = reports(ctx, api)[inNamespace]
+			again := service
+			again.Since = again.Since.Add(time.Hour)
+			Expect(writer.Hold(ctx, groups, []status.Finding{again, space})).To(Succeed())
+			Expect(reports(ctx, api)[inNamespace].GetResourceVersion()).To(Equal(u.GetResourceVersion()))
+
 			By("deleting what was corrected, and nothing of others")
 			Expect(writer.Hold(ctx, groups, []status.Finding{space})).To(Succeed())
 			Expect(reports(ctx, api)).To(And(HaveLen(2), HaveKey(beside), HaveKey(theirs)))
@@ -137,21 +146,26 @@ var _ = Describe("The reports of a cluster", func() {
 		other.UID = "0f0e0d0c-0000-4000-8000-000000000001"
 		all := map[string][]status.Finding{"mc": {space}, "mc/customer/shop": {other}}
 		nobody := func(string) bool { return false }
-		about := func(uid types.UID) string { return "Report default/skott-" + string(uid) }
+		all["mc/copy/shop"] = []status.Finding{other} // an API server that was restored from the other's backup
+		about := func(cluster string, uid types.UID) string {
+			sum := sha256.Sum256([]byte(cluster))
+			return fmt.Sprintf("Report default/mc-%x-%s", sum[:4], uid)
+		}
 
 		Expect(writer.Central(ctx, groups, "default", all, nobody)).To(Succeed())
 		written := reports(ctx, report.OpenReports)
-		Expect(written).To(And(HaveLen(3), HaveKey(own), HaveKey(about(space.UID)), HaveKey(about(other.UID))))
-		u := written[about(other.UID)]
+		Expect(written).To(And(HaveLen(4), HaveKey(own), HaveKey(about("mc", space.UID)), HaveKey(about("mc/copy/shop", other.UID))))
+		u := written[about("mc/customer/shop", other.UID)]
 		Expect(u.GetOwnerReferences()).To(BeEmpty(), "nothing here owns it, or it would be collected")
 		Expect(u.GetAnnotations()).To(HaveKeyWithValue(skottv1.AnnotationCluster, "mc/customer/shop"))
+		Expect(u.GetLabels()).To(HaveKeyWithValue(skottv1.LabelManagementCluster, "mc"))
 		results, _, err := unstructured.NestedSlice(u.Object, "results")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(results).To(ConsistOf(HaveKeyWithValue("properties", HaveKeyWithValue("cluster", "mc/customer/shop"))))
 
 		By("keeping what is about a cluster of which nothing is known, and writing nothing twice")
 		Expect(writer.Central(ctx, groups, "default", map[string][]status.Finding{"mc": {space}}, func(cluster string) bool { return cluster == "mc/customer/shop" })).To(Succeed())
-		Expect(reports(ctx, report.OpenReports)[about(other.UID)].GetResourceVersion()).To(Equal(u.GetResourceVersion()))
+		Expect(reports(ctx, report.OpenReports)[about("mc/customer/shop", other.UID)].GetResourceVersion()).To(Equal(u.GetResourceVersion()))
 		By("deleting what was corrected there, and what is about a cluster that is gone")
 		Expect(writer.Central(ctx, groups, "default", map[string][]status.Finding{"mc": nil}, nobody)).To(Succeed())
 		Expect(reports(ctx, report.OpenReports)).To(And(HaveLen(1), HaveKey(own)))
