@@ -51,7 +51,7 @@ func (r *dataBoundaries) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	if p == nil {
 		return ctrl.Result{}, nil // the bell rings when there is a policy
 	}
-	left := r.options.actsFor(b, r.now())
+	left := r.actsFor(b)
 	clusters := r.clusters(p)
 	if left <= 0 && withdrawn(p, b.Name, clusters) {
 		r.events.Eventf(b, nil, corev1.EventTypeWarning, "Withdrawn", "Delete", "DataBoundary %q was deleted and is withdrawn from every cluster that could be reached", b.Name)
@@ -67,7 +67,7 @@ func (r *dataBoundaries) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	}
 	result := ctrl.Result{}
 	if !b.DeletionTimestamp.IsZero() {
-		view.RemovedAt = b.DeletionTimestamp.Add(r.options.BoundaryGrace)
+		view.RemovedAt, _ = r.graces.end(b, r.options.BoundaryGrace, r.now())
 		result.RequeueAfter = max(left, time.Second)
 	}
 	status.DataBoundary(b, view)

@@ -93,6 +93,8 @@ type hub struct {
 	keyRetry time.Time
 	// denials is who takes audit events.
 	denials *denials
+	// graces of deleted boundaries.
+	graces graces
 	// published is the policy that the fleet works by.
 	published holder
 }

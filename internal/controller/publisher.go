@@ -173,9 +173,10 @@ func (p *publisher) read(ctx context.Context) (s policy.Snapshot, clusters map[s
 		}
 	}
 	s.Environments, s.Locations = environments.Items, locations.Items
+	p.graces.forget(boundaries.Items)
 	for i := range boundaries.Items {
 		b := boundaries.Items[i]
-		if left := p.options.actsFor(&b, p.now()); left <= 0 {
+		if left := p.actsFor(&b); left <= 0 {
 			continue
 		} else if !b.DeletionTimestamp.IsZero() && (wake == 0 || left < wake) {
 			wake = left
@@ -238,14 +239,6 @@ func (p *publisher) webhooks(ctx context.Context, locations []skottv1.DataLocati
 
 func sortByName[T any, P named[T]](items []T) {
 	slices.SortFunc(items, func(a, b T) int { return strings.Compare(P(&a).GetName(), P(&b).GetName()) })
-}
-
-// actsFor is how long a boundary still acts: for ever (a year) unless it was deleted.
-func (o Options) actsFor(b *skottv1.DataBoundary, now time.Time) time.Duration {
-	if b.DeletionTimestamp.IsZero() {
-		return 365 * 24 * time.Hour
-	}
-	return b.DeletionTimestamp.Add(o.BoundaryGrace).Sub(now)
 }
 
 // digest identifies the input of a policy, without what does not decide.

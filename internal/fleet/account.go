@@ -174,11 +174,21 @@ func (a *account) issue(ctx context.Context, name, own string) (*oauth2.Token, e
 		request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
 			ExpirationSeconds: ptr.To(int64(tokenLifetime / time.Second)),
 		}}
+		asked := time.Now()
 		if err = way.SubResource("token").Create(ctx, sa, request); err == nil {
-			return &oauth2.Token{AccessToken: request.Status.Token, Expiry: request.Status.ExpirationTimestamp.Time}, nil
+			return &oauth2.Token{AccessToken: request.Status.Token, Expiry: asked.Add(life(request))}, nil
 		}
 	}
 	return nil, fmt.Errorf("cannot request a token for %q: %w", name, err)
+}
+
+// life of a token that was issued: an API server may shorten what was asked for. When it ends is told by the clock of
+// the API server; were ours an hour ahead of it, every token would seem to have ended when it comes.
+func life(r *authenticationv1.TokenRequest) time.Duration {
+	if s := ptr.Deref(r.Spec.ExpirationSeconds, 0); s > 0 {
+		return time.Duration(min(s, int64(tokenLifetime/time.Second))) * time.Second
+	}
+	return tokenLifetime
 }
 
 // operatorToken is the account's present token, or "".

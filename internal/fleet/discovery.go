@@ -19,7 +19,7 @@ const discoveryRefresh = 31 * time.Second
 // parameters, would take ours to name a kind that does not exist, and refuse everything
 // they match until it looks again.
 func (l *loop) awaitDiscovery(ctx context.Context, crd *unstructured.Unstructured) error {
-	left := discoveryRefresh - time.Since(crd.GetCreationTimestamp().Time)
+	left := unsure(crd, time.Now())
 	if left <= 0 {
 		return nil
 	}
@@ -41,4 +41,13 @@ func (l *loop) awaitDiscovery(ctx context.Context, crd *unstructured.Unstructure
 		}
 	}
 	return nil
+}
+
+// unsure is for how long the API server may not know the kind of a CRD, as it was when it was applied. When it was
+// created is told by the clock of the API server; one that is not established was created just now, by whatever clock.
+func unsure(crd *unstructured.Unstructured, now time.Time) time.Duration {
+	if !established(crd) {
+		return discoveryRefresh
+	}
+	return min(discoveryRefresh-now.Sub(crd.GetCreationTimestamp().Time), discoveryRefresh)
 }
