@@ -8,6 +8,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/test/suite"
@@ -192,4 +194,28 @@ var _ = Describe("A platform that is older than its guard", Ordered, func() {
 			g.Expect(rows(ctx)).To(ConsistOf("staging sto2 mc-staging/customer/shop ConfigMap 1", "integration sto2 mc-staging/customer/shop ConfigMap 1"))
 		})
 	}, SpecTimeout(5*time.Minute))
+
+	It("is found to hold what may not be where it is", func(ctx SpecContext) {
+		cross := rows(ctx)
+		declare := func(namespaces string) {
+			staging := &skottv1.Environment{}
+			staging.Name = "staging"
+			Expect(hub.Patch(ctx, staging, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"customerNamespaces":`+namespaces+`}}`)))).To(Succeed())
+		}
+		declare(`["customer"]`)
+		misplaced := "staging sto2 mc-staging Cluster.cluster.x-k8s.io 1"
+		soon(ctx, 30*time.Second, func(g Gomega) { g.Expect(rows(ctx)).To(ConsistOf(append([]string{misplaced}, cross...))) })
+		soon(ctx, 10*time.Second, func(g Gomega) {
+			g.Expect(reports(ctx, staging)).To(ConsistOf("Cluster customer/shop"))
+			output, err := env.Kubectl(ctx, ops, "describe", "databoundary", "customer-data")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(output).To(MatchRegexp(`Cluster customer/shop in cluster mc-staging crosses: .*namespace "customer" holds customers' Clusters.*SKOTT-D402`))
+		})
+		By("taking that back")
+		declare("null")
+		soon(ctx, 30*time.Second, func(g Gomega) { g.Expect(rows(ctx)).To(ConsistOf(cross)) })
+	}, SpecTimeout(2*time.Minute))
+
+	It("has its reports in the Ops Cluster where that is asked for, and nowhere twice", reportsInTheHub, SpecTimeout(3*time.Minute))
+	It("leaves no report in the Ops Cluster of what is gone", reportsOfWhatIsGone, SpecTimeout(3*time.Minute))
 })
