@@ -97,10 +97,10 @@ func reportsInTheHub(ctx SpecContext) {
 	AddReportEntry("kubectl get reports", output)
 
 	By("correcting one")
-	rounds := completed(ctx, "mc-staging")
+	rounds := completed("mc-staging")
 	Expect(staging.Client().Update(ctx, filled(configMap("shop", "late"), "late.db.stage.example"))).To(Succeed())
 	hubHolds(ctx, lateVolume, oldShop, oldPreview)
-	Expect(completed(ctx, "mc-staging")).To(BeTemporally("~", rounds, time.Second), "there was no other round")
+	Expect(completed("mc-staging")).To(BeTemporally("~", rounds, time.Second), "there was no other round")
 
 	By("moving them back")
 	reportTo(ctx, skottv1.ReportsInCluster)
