@@ -17,10 +17,7 @@ import (
 
 // check is the command that judges manifests.
 type check struct {
-	origin origin
-	target target
-	files  []string
-	output string
+	question
 	failOn string
 }
 
@@ -63,11 +60,9 @@ Exit status: 0 nothing crosses, 1 something does, 2 something could not be read 
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVarP(&c.files, "filename", "f", nil, "Files or folders to check, searched to the bottom; - for standard input")
-	flags.StringVarP(&c.output, "output", "o", "table", "Output format: table, json, yaml or sarif")
 	flags.StringVar(&c.failOn, "fail-on", "audit", "The mildest action of a boundary that makes the exit status 1: audit (any crossing), warn, or deny (what would be refused)")
 	c.target.bind(flags)
-	c.origin.bind(flags)
+	c.bind(flags, "Files or folders to check, searched to the bottom; - for standard input", "Output format: table, json, yaml or sarif")
 	return cmd
 }
 
@@ -75,10 +70,7 @@ func (c *check) validate() error {
 	if len(c.files) == 0 {
 		return errors.New("must specify -f")
 	}
-	if c.origin.snapshot == "-" && slices.Contains(c.files, "-") {
-		return errors.New("--snapshot - and -f -: standard input can be read once only")
-	}
-	return errors.Join(oneOf("output", c.output, "table", "json", "yaml", "sarif"),
+	return errors.Join(c.question.validate("table", "json", "yaml", "sarif"),
 		oneOf("fail-on", c.failOn, "audit", "warn", "deny"), c.target.validate())
 }
 
@@ -109,15 +101,7 @@ type summary struct {
 const outputVersion = "cli.skott.dev/v1alpha1"
 
 func (c *check) run(ctx context.Context, streams Streams) error {
-	in, err := newInput(c.files, streams.In)
-	if err != nil {
-		return err
-	}
-	w, err := c.origin.load(ctx, c.target.wants(), streams)
-	if err != nil {
-		return err
-	}
-	j, err := newJudge(w, &c.target, c.origin.namespace(), in)
+	in, _, j, err := c.load(ctx, streams)
 	if err != nil {
 		return err
 	}

@@ -4,10 +4,8 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,10 +17,7 @@ import (
 
 // coverage is the command that lists what cannot be seen.
 type coverage struct {
-	origin origin
-	target target
-	files  []string
-	output string
+	question
 	remote bool
 }
 
@@ -48,11 +43,8 @@ is listed.`,
   kubectl skott coverage -f deploy/ --snapshot snapshot.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := oneOf("output", c.output, "table", "json", "yaml"); err != nil {
+			if err := c.validate("table", "json", "yaml"); err != nil {
 				return usageError(cmd, err)
-			}
-			if c.origin.snapshot == "-" && slices.Contains(c.files, "-") {
-				return usageError(cmd, errors.New("--snapshot - and -f -: standard input can be read once only"))
 			}
 			flags := cmd.Flags()
 			c.remote = flags.Changed("snapshot") || flags.Changed("context") || flags.Changed("kubeconfig") || flags.Changed("cluster")
@@ -60,10 +52,8 @@ is listed.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVarP(&c.files, "filename", "f", nil, "Files or folders to look for movers in; - for standard input")
-	flags.StringVarP(&c.output, "output", "o", "table", "Output format: table, json or yaml")
 	flags.StringVar(&c.target.asCluster, "as-cluster", "", "Only what is known of this ManagementCluster")
-	c.origin.bind(flags)
+	c.bind(flags, "Files or folders to look for movers in; - for standard input", "Output format: table, json or yaml")
 	return cmd
 }
 

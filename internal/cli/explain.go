@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,11 +19,8 @@ import (
 
 // explain is the command that says why.
 type explain struct {
-	origin origin
-	target target
-	files  []string
-	output string
-	all    bool
+	question
+	all bool
 }
 
 func newExplain(streams Streams) *cobra.Command {
@@ -68,22 +64,17 @@ Exit status as of "kubectl skott check".`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVarP(&e.files, "filename", "f", nil, "Files or folders of objects to explain; - for standard input")
-	flags.StringVarP(&e.output, "output", "o", "table", "Output format with -f: table, json or yaml")
 	flags.BoolVar(&e.all, "all", false, "With -f: also list what stands in longer texts and belongs to nobody")
 	e.target.bind(flags)
-	e.origin.bind(flags)
+	e.bind(flags, "Files or folders of objects to explain; - for standard input", "Output format with -f: table, json or yaml")
 	return cmd
 }
 
 func (e *explain) validate(args []string) error {
-	switch {
-	case len(args) > 0 && len(e.files) > 0:
+	if len(args) > 0 && len(e.files) > 0 {
 		return errors.New("a code and -f exclude each other")
-	case e.origin.snapshot == "-" && slices.Contains(e.files, "-"):
-		return errors.New("--snapshot - and -f -: standard input can be read once only")
 	}
-	return errors.Join(oneOf("output", e.output, "table", "json", "yaml"), e.target.validate())
+	return errors.Join(e.question.validate("table", "json", "yaml"), e.target.validate())
 }
 
 // explanation is what is known of one object.
@@ -127,15 +118,7 @@ type explanations struct {
 }
 
 func (e *explain) run(ctx context.Context, streams Streams) error {
-	in, err := newInput(e.files, streams.In)
-	if err != nil {
-		return err
-	}
-	w, err := e.origin.load(ctx, e.target.wants(), streams)
-	if err != nil {
-		return err
-	}
-	j, err := newJudge(w, &e.target, e.origin.namespace(), in)
+	in, w, j, err := e.load(ctx, streams)
 	if err != nil {
 		return err
 	}

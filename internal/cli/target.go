@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,6 +15,43 @@ import (
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/address"
 )
+
+// question is what check, explain and coverage are asked: of which files, as which cluster, by
+// whose word, and how they answer.
+type question struct {
+	origin origin
+	target target
+	files  []string
+	output string
+}
+
+// bind adds flags, with what -f and -o mean. Those of the target are not among them.
+func (q *question) bind(flags *pflag.FlagSet, files, output string) {
+	flags.StringSliceVarP(&q.files, "filename", "f", nil, files)
+	flags.StringVarP(&q.output, "output", "o", "table", output)
+	q.origin.bind(flags)
+}
+
+func (q *question) validate(formats ...string) error {
+	if q.origin.snapshot == "-" && slices.Contains(q.files, "-") {
+		return errors.New("--snapshot - and -f -: standard input can be read once only")
+	}
+	return oneOf("output", q.output, formats...)
+}
+
+// load finds the files, and makes what decides judge over them.
+func (q *question) load(ctx context.Context, streams Streams) (*input, *world, *judge, error) {
+	in, err := newInput(q.files, streams.In)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	w, err := q.origin.load(ctx, q.target.wants(), streams)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	j, err := newJudge(w, &q.target, q.origin.namespace(), in)
+	return in, w, j, err
+}
 
 // target says whose API server is to answer.
 type target struct{ asCluster, environment, datacenter string }
