@@ -100,10 +100,10 @@ func (l *layers) unbase64Piece(text []byte, start, stop int) int {
 	}
 	l.b.text[l.depth] = out
 	if startsInText(out) {
-		l.decoded(Base64, out, start)
+		l.decoded(layerBase64, out, start)
 		return end
 	}
-	if (stop-start >= anyBase64 || isGzip(out)) && !l.decoded(Base64, out, start) {
+	if (stop-start >= anyBase64 || isGzip(out)) && !l.decoded(layerBase64, out, start) {
 		return end
 	}
 	// A prefix such as a path may have shifted the groups of four.
@@ -111,14 +111,14 @@ func (l *layers) unbase64Piece(text []byte, start, stop int) int {
 	for shift := 1; shift < 4; shift++ {
 		if n := (len(piece) - shift) &^ 3; n >= sniffed && endsInText(piece[shift:shift+n]) {
 			l.b.text[l.depth] = appendBase64(l.b.text[l.depth][:0], piece[shift:])
-			if !l.decoded(Base64, l.b.text[l.depth], start) {
+			if !l.decoded(layerBase64, l.b.text[l.depth], start) {
 				return end
 			}
 		}
 	}
 	if i := bytes.Index(piece, []byte(gzipBase64)); i > 0 {
 		l.b.text[l.depth] = appendBase64(l.b.text[l.depth][:0], piece[i:])
-		l.decoded(Base64, l.b.text[l.depth], start)
+		l.decoded(layerBase64, l.b.text[l.depth], start)
 	}
 	return end
 }

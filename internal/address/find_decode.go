@@ -131,7 +131,7 @@ func (l *layers) unescape(text []byte) {
 			c, floor = escapeAt(text, floor)
 		}
 		l.b.text[l.depth] = out
-		if !l.decoded(Escaped, out, start) {
+		if !l.decoded(layerEscaped, out, start) {
 			return
 		}
 	}
@@ -180,7 +180,7 @@ func (l *layers) unpercent(text []byte) {
 			}
 		}
 		l.b.text[l.depth] = out
-		if !l.decoded(Percent, out, start) {
+		if !l.decoded(layerPercent, out, start) {
 			return
 		}
 	}

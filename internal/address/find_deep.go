@@ -16,14 +16,14 @@ type Layer uint8
 
 // The layers that FindDeep takes off.
 const (
-	// Escaped text has backslashes, as in strings of JSON, YAML and programs.
-	Escaped Layer = iota + 1
-	// Percent encoding is that of URLs.
-	Percent
-	// Base64 of the standard or the URL alphabet, with padding or without.
-	Base64
-	// Gzip is only looked for in what was base64.
-	Gzip
+	// layerEscaped text has backslashes, as in strings of JSON, YAML and programs.
+	layerEscaped Layer = iota + 1
+	// layerPercent encoding is that of URLs.
+	layerPercent
+	// layerBase64 of the standard or the URL alphabet, with padding or without.
+	layerBase64
+	// layerGzip is only looked for in what was base64.
+	layerGzip
 )
 
 // String names the layer for messages.
@@ -35,8 +35,8 @@ func (l Layer) String() string {
 type Syntax uint8
 
 const (
-	// Plain text may have escapes or not: both readings count.
-	Plain Syntax = iota
+	// layerPlain text may have escapes or not: both readings count.
+	layerPlain Syntax = iota
 	// JSON text has escapes.
 	JSON
 )
@@ -44,11 +44,11 @@ const (
 // Where decoding stops. What lies beyond is not found, and FindDeep says so where the number
 // of bytes was the reason.
 const (
-	// MaxLayers is how many layers are taken off. The Secret of a Helm release has four, and
+	// maxLayers is how many layers are taken off. The Secret of a Helm release has four, and
 	// the Secrets in the chart are a fifth.
-	MaxLayers = 6
-	// MaxInflated is how many bytes are inflated of one text in all.
-	MaxInflated = 16 << 20
+	maxLayers = 6
+	// maxInflated is how many bytes are inflated of one text in all.
+	maxInflated = 16 << 20
 	// maxDecoded is how many bytes are decoded of one text in all, but for a multiple of its
 	// own length.
 	maxDecoded = 32 << 20
@@ -62,7 +62,7 @@ type layers struct {
 	visit func(Hit) bool
 	b     *buffers
 	// taken off so far, down to depth.
-	taken [MaxLayers]Layer
+	taken [maxLayers]Layer
 	depth int
 	// origin is the offset of the outermost encoded run, if depth > 0.
 	origin int
@@ -85,7 +85,7 @@ type buffers struct {
 	key     []byte
 	pending []Hit
 	// text of each layer.
-	text   [MaxLayers + 1][]byte
+	text   [maxLayers + 1][]byte
 	zip    gzip.Reader
 	layers layers
 }
@@ -93,7 +93,7 @@ type buffers struct {
 var buffersPool = sync.Pool{New: func() any { return new(buffers) }}
 
 // FindDeep is Find, and finds what is encoded in the text as well: escaped, in percent
-// encoding, in base64 and compressed, in any order, up to MaxLayers deep. It returns false if
+// encoding, in base64 and compressed, in any order, up to maxLayers deep. It returns false if
 // there was more to decode than the bounds allow; what was read until then has been
 // visited. An address that one run of bytes names in several readings is visited once.
 //
@@ -107,7 +107,7 @@ var buffersPool = sync.Pool{New: func() any { return new(buffers) }}
 func (f *Finder) FindDeep(text []byte, syntax Syntax, visit func(Hit) bool) (complete bool) {
 	b := buffersPool.Get().(*buffers) //nolint:forcetypeassert // nothing else is put there
 	l := &b.layers
-	*l = layers{f: f, visit: visit, b: b, left: maxDecoded + 4*len(text), toInflate: MaxInflated}
+	*l = layers{f: f, visit: visit, b: b, left: maxDecoded + 4*len(text), toInflate: maxInflated}
 	escapes := mayBeEscaped
 	if syntax == JSON {
 		escapes = escaped
@@ -136,7 +136,7 @@ func (b *buffers) release() {
 func (l *layers) read(text []byte, escapes escapes) {
 	s := scan{f: l.f, text: text, escapes: escapes, b: l.b, of: l}
 	s.run(nil)
-	if l.stopped || l.depth == MaxLayers {
+	if l.stopped || l.depth == maxLayers {
 		return
 	}
 	l.unescape(text)
@@ -178,7 +178,7 @@ func (l *layers) decoded(layer Layer, text []byte, offset int) bool {
 	}
 	l.taken[l.depth] = layer
 	l.depth++
-	if layer == Base64 && isGzip(text) {
+	if layer == layerBase64 && isGzip(text) {
 		l.inflate(text)
 	} else {
 		l.read(text, mayBeEscaped)
@@ -189,7 +189,7 @@ func (l *layers) decoded(layer Layer, text []byte, offset int) bool {
 
 // inflate reads what gzip packed. What is broken is read as far as it goes.
 func (l *layers) inflate(packed []byte) {
-	if l.depth == MaxLayers || l.b.zip.Reset(bytes.NewReader(packed)) != nil {
+	if l.depth == maxLayers || l.b.zip.Reset(bytes.NewReader(packed)) != nil {
 		return
 	}
 	out := bytes.NewBuffer(l.b.text[l.depth][:0])
@@ -197,11 +197,11 @@ func (l *layers) inflate(packed []byte) {
 	text := out.Bytes()
 	l.b.text[l.depth] = text
 	if l.toInflate -= len(text); l.toInflate < 0 {
-		l.decoded(Gzip, text, 0)
+		l.decoded(layerGzip, text, 0)
 		l.cut = true
 		return
 	}
-	l.decoded(Gzip, text, 0)
+	l.decoded(layerGzip, text, 0)
 }
 
 // LayersText is the layers of a hit, innermost last, as a message gives them.

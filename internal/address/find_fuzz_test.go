@@ -117,14 +117,14 @@ func FuzzFindDeep(f *testing.F) {
 		f.Add(`{"a":"`+b64(zipped(f, s))+`\u0064\n`+s+`"}`, true)
 	}
 	f.Fuzz(func(t *testing.T, text string, json bool) {
-		syntax := Plain
+		syntax := layerPlain
 		if json {
 			syntax = JSON
 		}
 		found := map[string]bool{}
 		start := time.Now() //nolint:forbidigo // a test may measure
 		finder.FindDeep([]byte(text), syntax, func(h Hit) bool {
-			if h.Place == "" || h.Place != book.Addresses[h.Address] || h.Offset < 0 || h.Offset >= len(text) || len(h.Layers) > MaxLayers {
+			if h.Place == "" || h.Place != book.Addresses[h.Address] || h.Offset < 0 || h.Offset >= len(text) || len(h.Layers) > maxLayers {
 				t.Fatalf("hit %+v in %q", h, text)
 			}
 			found[h.Address] = true
@@ -150,7 +150,7 @@ func TestFindAnywhere(t *testing.T) {
 	f := NewFinder(bookOf(t, known...), "sto2")
 	for n := range 64 {
 		text := strings.Repeat("x", n) + ` "` + b64("host: db.example\n") + `" db.example s3://postgres-backups-2024/cnpg ` + volume + " " + strings.Repeat("y", n%7)
-		got := foundDeep(t, f, Plain, text)
+		got := foundDeep(t, f, layerPlain, text)
 		if len(got) != 4 {
 			t.Errorf("behind %d bytes: %q, want 4 hits", n, got)
 		}
@@ -166,7 +166,7 @@ func TestFindIsLinear(t *testing.T) {
 		text := []byte(strings.Repeat(piece, size/len(piece)))
 		hits := 0
 		start := time.Now() //nolint:forbidigo // a test may measure
-		f.FindDeep(text, Plain, func(Hit) bool { hits++; return true })
+		f.FindDeep(text, layerPlain, func(Hit) bool { hits++; return true })
 		if d := time.Since(start); d > 10*time.Second { //nolint:forbidigo // a test may measure
 			t.Errorf("1 MiB of %q took %v", piece, d)
 		} else if d > time.Second {

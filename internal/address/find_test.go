@@ -195,8 +195,8 @@ func TestFindDeep(t *testing.T) {
 		"Once":            {"one run is visited once", JSON, `"https://db.example/a%20b\/c"`, []string{"db.example ()@9"}},
 		"LineBreak":       {"an escaped line break is no letter", JSON, `"x\ndb.example"`, []string{"db.example ()@4"}},
 		"LineBreakNested": {"nor one in a document in a document", JSON, `"\"x\\ndb.example\""`, []string{"ndb.example ()@6", "db.example ()@7"}},
-		"PlainEscape":     {"in text both readings count", Plain, `x\ndb.example`, []string{"ndb.example ()@2", "db.example ()@3"}},
-		"PlainBackslash":  {"a backslash that escapes nothing", Plain, `\\share\db.example`, []string{"db.example ()@8"}},
+		"PlainEscape":     {"in text both readings count", layerPlain, `x\ndb.example`, []string{"ndb.example ()@2", "db.example ()@3"}},
+		"PlainBackslash":  {"a backslash that escapes nothing", layerPlain, `\\share\db.example`, []string{"db.example ()@8"}},
 		"Tag":             {"an escaped angle bracket", JSON, `"\u003cdb.example\u003e"`, []string{"db.example ()@7"}},
 		"TagHandle":       {"and a handle behind it", JSON, `"\u003e` + volume + `\n"`, []string{"cinder.csi.openstack.org/" + volume + " ()@7"}},
 		"TagIP":           {"and an IP", JSON, `"..\u003e203.0.113.77\n"`, []string{"203.0.113.0/24 ()@9"}},
@@ -205,8 +205,8 @@ func TestFindDeep(t *testing.T) {
 		"EscapedNested":   {"escaped twice", JSON, `"db\\u002eexample"`, []string{"db.example (escaped)@1"}},
 		"EscapedBehind":   {"after a line break", JSON, `"\ndb\u002eexample"`, []string{"db.example (escaped)@3"}},
 		"EscapedSlash":    {"an escaped slash", JSON, `"https:\/\/s3.example\/prod"`, []string{"s3.example/prod (escaped)@1"}},
-		"EscapedYAML":     {"as YAML does", Plain, `"db\x2eexample"`, []string{"db.example (escaped)@1"}},
-		"EscapedRegexp":   {"as a regular expression does", Plain, `rewrite db\.example x`, []string{"db.example (escaped)@8"}},
+		"EscapedYAML":     {"as YAML does", layerPlain, `"db\x2eexample"`, []string{"db.example (escaped)@1"}},
+		"EscapedRegexp":   {"as a regular expression does", layerPlain, `rewrite db\.example x`, []string{"db.example (escaped)@8"}},
 		"Percent":         {"a percent-encoded dot", JSON, `"db%2Eexample"`, []string{"db.example (percent-encoded)@1"}},
 		"PercentLower":    {"in lower case", JSON, `"%64b%2eexample"`, []string{"db.example (percent-encoded)@1"}},
 		"PercentTwice":    {"encoded twice", JSON, `"db%252Eexample"`, []string{"db.example (percent-encoded, percent-encoded)@1"}},
@@ -219,18 +219,18 @@ func TestFindDeep(t *testing.T) {
 		"Base64NoPad":     {"without padding", JSON, `"` + strings.TrimRight(b64("x=db.example y"), "=") + `"`, []string{"db.example (base64)@1"}},
 		"Base64URL":       {"the alphabet of URLs, and some bytes that are no text", JSON, `"` + url64 + `"`, []string{"db.example (base64)@1"}},
 		"Base64URLText":   {"the same within text", JSON, `"` + base64.URLEncoding.EncodeToString([]byte("???>>> host=db.example >>>???")) + `"`, []string{"db.example (base64)@1"}},
-		"Base64Key":       {"behind an equals sign", Plain, "PASSWORD=" + b64("host: db.example\n"), []string{"db.example (base64)@9"}},
-		"Base64Path":      {"at the end of a path", Plain, "/v1/x/" + b64("host: db.example\n"), []string{"db.example (base64)@0"}},
+		"Base64Key":       {"behind an equals sign", layerPlain, "PASSWORD=" + b64("host: db.example\n"), []string{"db.example (base64)@9"}},
+		"Base64Path":      {"at the end of a path", layerPlain, "/v1/x/" + b64("host: db.example\n"), []string{"db.example (base64)@0"}},
 		"Base64After":     {"behind an escaped line break", JSON, `"\n` + b64("host: db.example\n") + `"`, []string{"db.example (base64)@3"}},
 		"Base64Twice":     {"encoded twice", JSON, `"` + b64(b64("host: db.example\n")) + `"`, []string{"db.example (base64, base64)@1"}},
-		"Base64Wrapped":   {"in lines", Plain, "x: |\n  " + wrapped(long+db, "  ") + "\n", []string{"db.example (base64)@7"}},
+		"Base64Wrapped":   {"in lines", layerPlain, "x: |\n  " + wrapped(long+db, "  ") + "\n", []string{"db.example (base64)@7"}},
 		"Base64Broken":    {"in lines that are escaped", JSON, quoted(t, wrapped(long[:76]+" "+db+" "+long, "")), []string{"db.example (base64)@1"}},
 		"Base64Binary":    {"in something long that is no text", JSON, `"` + b64(strings.Repeat("\x00\xff\x01", 20)+db+"\x00") + `"`, []string{"db.example (base64)@1"}},
 		"Base64Slashes":   {"with escaped slashes", JSON, `"` + strings.ReplaceAll(b64("??? ??? ???db.example "), "/", `\/`) + `"`, []string{"db.example (escaped, base64)@1", "db.example (base64)@15"}},
 		"Base64Escaped":   {"a document in it", JSON, `"` + b64(`{"a":"db\u002eexample"}`) + `"`, []string{"db.example (base64, escaped)@1"}},
 		"Base64Handle":    {"a handle in it", JSON, `"` + b64(volume) + `"`, []string{"cinder.csi.openstack.org/" + volume + " (base64)@1"}},
 		"Gzip":            {"compressed", JSON, `"` + b64(zipped(t, long+db)) + `"`, []string{"db.example (base64, gzip)@1"}},
-		"GzipPath":        {"compressed, behind a path", Plain, "/a/b/" + b64(zipped(t, long+db)), []string{"db.example (base64, gzip)@0"}},
+		"GzipPath":        {"compressed, behind a path", layerPlain, "/a/b/" + b64(zipped(t, long+db)), []string{"db.example (base64, gzip)@0"}},
 		"GzipTorn":        {"compressed and torn", JSON, `"` + b64(zipped(t, db+" "+long)[:45]) + `"`, []string{"db.example (base64, gzip)@1"}},
 		"Helm": {"the Secret of a release", JSON, `{"data":{"release":"` + b64(b64(zipped(t, `{"manifest":`+quoted(t, "kind: Secret\ndata:\n  a: "+b64("host: db.example\n"))+`}`))) + `"}}`,
 			[]string{"db.example (base64, base64, gzip, base64)@20"}},
@@ -253,7 +253,7 @@ func TestFindStops(t *testing.T) {
 	text := []byte(strings.Repeat("db.example "+volume+" s3://postgres-backups-2024/cnpg db%2eexample "+b64("host: db.example")+" ", 3))
 	for name, find := range map[string]func(func(Hit) bool){
 		"Find":     func(visit func(Hit) bool) { f.Find(text, visit) },
-		"FindDeep": func(visit func(Hit) bool) { f.FindDeep(text, Plain, visit) },
+		"FindDeep": func(visit func(Hit) bool) { f.FindDeep(text, layerPlain, visit) },
 	} {
 		all := 0
 		find(func(Hit) bool { all++; return true })
@@ -271,20 +271,20 @@ func TestFindStops(t *testing.T) {
 func TestFindDeepBounds(t *testing.T) {
 	f := NewFinder(bookOf(t, known...), "sto2")
 	none := func(h Hit) bool { t.Errorf("found %+v", h); return true }
-	bomb := b64(zipped(t, strings.Repeat("x", 2*MaxInflated)))
-	if f.FindDeep([]byte(bomb), Plain, none) {
+	bomb := b64(zipped(t, strings.Repeat("x", 2*maxInflated)))
+	if f.FindDeep([]byte(bomb), layerPlain, none) {
 		t.Error("a text of twice MaxInflated was read to its end")
 	}
-	many := strings.Repeat(b64(zipped(t, strings.Repeat("x", MaxInflated/16)))+" ", 20)
-	if f.FindDeep([]byte(many), Plain, none) {
+	many := strings.Repeat(b64(zipped(t, strings.Repeat("x", maxInflated/16)))+" ", 20)
+	if f.FindDeep([]byte(many), layerPlain, none) {
 		t.Error("several texts of more than MaxInflated together were read to their end")
 	}
-	if !f.FindDeep([]byte(b64(zipped(t, strings.Repeat("x", MaxInflated/2)))), Plain, none) {
+	if !f.FindDeep([]byte(b64(zipped(t, strings.Repeat("x", maxInflated/2)))), layerPlain, none) {
 		t.Error("a text of half of MaxInflated was not read to its end")
 	}
 	// What comes before the bound is found.
 	hits := 0
-	f.FindDeep([]byte(b64(zipped(t, db+strings.Repeat(" ", 2*MaxInflated)))), Plain, func(Hit) bool { hits++; return true })
+	f.FindDeep([]byte(b64(zipped(t, db+strings.Repeat(" ", 2*maxInflated)))), layerPlain, func(Hit) bool { hits++; return true })
 	if hits != 1 {
 		t.Errorf("%d hits at the begin of a text that is too long, want 1", hits)
 	}

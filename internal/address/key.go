@@ -234,8 +234,8 @@ func ObjectKey(url, endpoint string) string {
 	return TokenKey(FindToken(Authority(url)))
 }
 
-// PairKey is the key of a handle that its driver gives: "driver/handle".
-func PairKey(driver, handle string) string {
+// pairKey is the key of a handle that its driver gives: "driver/handle".
+func pairKey(driver, handle string) string {
 	driver, handle = Short(driver), Short(handle)
 	if driver == "" || handle == "" {
 		return ""

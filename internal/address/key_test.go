@@ -34,8 +34,8 @@ func TestKeys(t *testing.T) {
 		"ObjectAlone":       {ObjectKey("s3://b/wal", ""), "aws/b/wal"},
 		"ObjectHTTP":        {ObjectKey("https://s3.example/b", "https://other.example"), "s3.example/b"},
 		"ObjectEmpty":       {ObjectKey("s3:///", "https://s3.example"), ""},
-		"Pair":              {PairKey("Driver", "ABC/d"), "driver/abc/d"},
-		"PairHalf":          {PairKey("driver", ""), ""},
+		"Pair":              {pairKey("Driver", "ABC/d"), "driver/abc/d"},
+		"PairHalf":          {pairKey("driver", ""), ""},
 		"Endpoint":          {EndpointKey("API.example.", "6443"), "api.example:6443"},
 		"EndpointDefault":   {EndpointKey("api.example", "443"), "api.example"},
 		"EndpointNone":      {EndpointKey("", "443"), ""},
@@ -98,7 +98,7 @@ func FuzzTokens(f *testing.F) {
 		}
 		// Keys of fields are as clean, whatever the fields hold.
 		for _, key := range []string{
-			BucketKey(text, "aws", text, text), ObjectKey(text, text), PairKey(text, text), EndpointKey(text, "6443"),
+			BucketKey(text, "aws", text, text), ObjectKey(text, text), pairKey(text, text), EndpointKey(text, "6443"),
 			ClusterKey(text, text), IPKey(text), ImageKey(text), GitKey(text, text), SecretKey(text, text),
 		} {
 			if strings.ContainsAny(key, "\t\n") {

@@ -58,7 +58,7 @@ func operatorClusterRules(manages bool) []rbacv1.PolicyRule {
 			Resources: []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings"}},
 		// To see whether a guard webhook was left behind.
 		{APIGroups: []string{"admissionregistration.k8s.io"}, Verbs: []string{"get"}, Resources: []string{"validatingwebhookconfigurations"},
-			ResourceNames: []string{WebhookConfiguration, WebhookProbe}},
+			ResourceNames: []string{webhookConfiguration, webhookProbe}},
 		{APIGroups: []string{"skott.dev"}, Verbs: write, Resources: []string{"guards"}},
 		{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"},
 			Verbs: []string{"get", "update", "patch"}, ResourceNames: []string{guardCRDName}},

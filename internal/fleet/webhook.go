@@ -325,7 +325,7 @@ func (w *webhookLoop) remove(ctx context.Context) error {
 	if w.clean {
 		return nil
 	}
-	live, err := getMetadata(ctx, w.operator(), kindWebhook, client.ObjectKey{Name: WebhookProbe})
+	live, err := getMetadata(ctx, w.operator(), kindWebhook, client.ObjectKey{Name: webhookProbe})
 	if err == nil && live == nil || apierrors.IsForbidden(err) && len(w.records) == 0 {
 		w.clean = true // without the rights there never was any
 		return nil
@@ -345,7 +345,7 @@ func (w *webhookLoop) remove(ctx context.Context) error {
 	if w.loop.link.account.inCluster {
 		return nil
 	}
-	for _, o := range (&Webhook{Configuration: configurationNamed(WebhookConfiguration), Probe: configurationNamed(WebhookProbe)}).grants(namespace) {
+	for _, o := range (&Webhook{Configuration: configurationNamed(webhookConfiguration), Probe: configurationNamed(webhookProbe)}).grants(namespace) {
 		if err := w.loop.link.admin.Delete(ctx, o); client.IgnoreNotFound(err) != nil {
 			// Rights to what is not there open nothing.
 			ctrllog.FromContext(ctx).V(1).Info("Failing to remove a right", "name", o.GetName(), "error", brief(err))

@@ -187,7 +187,7 @@ func TestWebhookDenied(t *testing.T) {
 
 // Where the webhook is, and with which name it has to show itself.
 func TestWebhookPlaces(t *testing.T) {
-	configuration := configurationNamed(WebhookConfiguration)
+	configuration := configurationNamed(webhookConfiguration)
 	configuration.Webhooks = []admissionv1.ValidatingWebhook{{Name: "a"}, {Name: "b"}}
 	for name, c := range map[string]struct {
 		webhook Webhook
@@ -215,7 +215,7 @@ func TestWebhookPlaces(t *testing.T) {
 
 // No right of the webhook, or for it, grows by itself.
 func TestWebhookRightsNameWhatTheyAllow(t *testing.T) {
-	w := &Webhook{Configuration: configurationNamed(WebhookConfiguration), Probe: configurationNamed(WebhookProbe), Reads: []schema.GroupResource{{Group: "velero.io", Resource: "backups"}}}
+	w := &Webhook{Configuration: configurationNamed(webhookConfiguration), Probe: configurationNamed(webhookProbe), Reads: []schema.GroupResource{{Group: "velero.io", Resource: "backups"}}}
 	for _, rule := range append(append(append(w.guardClusterRules(), guardRules()...), webhookClusterRules(w)...), webhookRules()...) {
 		for _, list := range [][]string{rule.APIGroups, rule.Resources, rule.Verbs} {
 			for _, item := range list {

@@ -25,8 +25,8 @@ import (
 
 // The configurations, as they are found when nothing is desired any more.
 const (
-	WebhookConfiguration = "skott-guard"
-	WebhookProbe         = "skott-guard-probe"
+	webhookConfiguration = "skott-guard"
+	webhookProbe         = "skott-guard-probe"
 )
 
 func configurationNamed(name string) *admissionv1.ValidatingWebhookConfiguration {
@@ -36,13 +36,13 @@ func configurationNamed(name string) *admissionv1.ValidatingWebhookConfiguration
 // removals are everything of a webhook in the order to delete it.
 func removals(namespace string) []client.Object {
 	return []client.Object{
-		configurationNamed(WebhookConfiguration),
+		configurationNamed(webhookConfiguration),
 		&appsv1.Deployment{ObjectMeta: namedIn(namespace, guardAccount)},
 		&policyv1.PodDisruptionBudget{ObjectMeta: namedIn(namespace, guardAccount)},
 		&corev1.Service{ObjectMeta: namedIn(namespace, guardAccount)},
 		&corev1.Secret{ObjectMeta: namedIn(namespace, keySecret)},
 		&corev1.Secret{ObjectMeta: namedIn(namespace, certificateSecret)},
-		configurationNamed(WebhookProbe),
+		configurationNamed(webhookProbe),
 	}
 }
 

@@ -37,17 +37,6 @@ const (
 	minDistinct = 8
 )
 
-// CredentialField says where credentials stand that are learned, for the documentation.
-type CredentialField struct{ Where, Names, Of string }
-
-// CredentialFields are what is looked for, in the order of docs/learning.md.
-var CredentialFields = []CredentialField{
-	{"a key of the Secret, the whole value", "ending in `password`, `passwd`, `passphrase`, `secretkey`, `secretaccesskey`, `token`, `apikey`, `accountkey`, `clientsecret`, `credentialsecret`, `sessionkey`, without regard to case, `-`, `_` and `.`", "databases, S3, applications"},
-	{"a setting of such a name in a file: `name = value`, `name: value`, `\"name\": \"value\"`", "the same, and `keydata` and `auth`", "Velero's `cloud`, kubeconfig, `clouds.yaml`, Argo CD, registries, connection strings"},
-	{"a private key in PEM, in plain or in base64", "any", "TLS, SSH, kubeconfig"},
-	{"the password of a URL, `scheme://user:password@host`", "any", "databases, brokers"},
-}
-
 // secretNames end names of what is secret, without separators and in lower case.
 const secretNames = `password|passwd|passphrase|secretkey|secretaccesskey|token|apikey|accountkey|clientsecret|credentialsecret|sessionkey`
 

@@ -29,8 +29,8 @@ type Canary struct {
 	Want string
 }
 
-// CanaryHost is the address that proves one part of a revision.
-func CanaryHost(revision string, part int) string {
+// canaryHost is the address that proves one part of a revision.
+func canaryHost(revision string, part int) string {
 	return fmt.Sprintf("%s.%d.canary.skott.invalid", revision, part)
 }
 
@@ -56,7 +56,7 @@ func Canaries(guards []*skottv1.Guard) []Canary {
 		if g.Spec.Action != skottv1.ActionDeny {
 			continue
 		}
-		host := CanaryHost(g.Spec.Revision, i)
+		host := canaryHost(g.Spec.Revision, i)
 		if i > 0 {
 			out = append(out, canary(flow.Config, host, "ConfigMap", map[string]any{"data": map[string]any{"address": host}}))
 			continue

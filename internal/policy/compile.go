@@ -61,7 +61,7 @@ var (
 
 func guardResources() []admissionv1.NamedRuleWithOperations {
 	return []admissionv1.NamedRuleWithOperations{
-		resource(skottv1.GroupVersion.Group, changes, GuardResource, GuardResource+"/*"),
+		resource(skottv1.GroupVersion.Group, changes, guardResource, guardResource+"/*"),
 		resource("apiextensions.k8s.io", changes[1:], "customresourcedefinitions", "customresourcedefinitions/*"),
 	}
 }

@@ -386,7 +386,7 @@ func (p *Policy) guards(c skottv1.GuardedCluster, namespaces map[string]string, 
 	for i, g := range out {
 		g.Spec.Revision = revision
 		if g.Spec.Action == skottv1.ActionDeny {
-			addCanary(&g.Spec, CanaryHost(revision, i))
+			addCanary(&g.Spec, canaryHost(revision, i))
 		}
 	}
 	return out

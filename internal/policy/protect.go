@@ -10,9 +10,9 @@ import (
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 )
 
-// GuardResource is the resource of the Guard, GuardCRD the name of its definition.
+// guardResource is the resource of the Guard, GuardCRD the name of its definition.
 const (
-	GuardResource = "guards"
+	guardResource = "guards"
 	GuardCRD      = "guards.skott.dev"
 )
 
@@ -151,7 +151,7 @@ var (
 		{
 			code: CodeGuard,
 			applies: func(_ *Evaluator, r *Request) bool {
-				return r.Group == skottv1.GroupVersion.Group && r.Resource == GuardResource
+				return r.Group == skottv1.GroupVersion.Group && r.Resource == guardResource
 			},
 			when:    `request.resource.group == 'skott.dev' && request.resource.resource == 'guards'`,
 			refuses: func(e *Evaluator, r *Request) bool { return !e.operator(r) },

@@ -27,22 +27,22 @@ func Names(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(sorted[:maxNamed], ", "), len(sorted)-maxNamed)
 }
 
-// Verdict is what a condition says, before it is given its type.
-type Verdict struct {
+// verdict is what a condition says, before it is given its type.
+type verdict struct {
 	Status  metav1.ConditionStatus
 	Reason  string
 	Message string
 }
 
-// Yes is the verdict that a condition holds.
-func Yes(reason, message string) Verdict { return Verdict{metav1.ConditionTrue, reason, message} }
+// yes is the verdict that a condition holds.
+func yes(reason, message string) verdict { return verdict{metav1.ConditionTrue, reason, message} }
 
-// No is the verdict that it does not.
-func No(reason, message string) Verdict { return Verdict{metav1.ConditionFalse, reason, message} }
+// no is the verdict that it does not.
+func no(reason, message string) verdict { return verdict{metav1.ConditionFalse, reason, message} }
 
-// Unclear is the verdict that nobody can say yet.
-func Unclear(reason, message string) Verdict {
-	return Verdict{metav1.ConditionUnknown, reason, message}
+// unclear is the verdict that nobody can say yet.
+func unclear(reason, message string) verdict {
+	return verdict{metav1.ConditionUnknown, reason, message}
 }
 
 // Object is an object with conditions.
@@ -52,8 +52,8 @@ type Object interface {
 	SetConditions([]metav1.Condition)
 }
 
-// Set writes the verdict into a condition of the object, for its current generation.
-func Set(o Object, conditionType string, v Verdict) {
+// set writes the verdict into a condition of the object, for its current generation.
+func set(o Object, conditionType string, v verdict) {
 	conditions := slices.Clone(o.GetConditions())
 	meta.SetStatusCondition(&conditions, metav1.Condition{
 		Type: conditionType, Status: v.Status, Reason: v.Reason, Message: v.Message, ObservedGeneration: o.GetGeneration(),
@@ -61,17 +61,17 @@ func Set(o Object, conditionType string, v Verdict) {
 	o.SetConditions(conditions)
 }
 
-// Summarise writes Ready: true when all the given conditions are, else with the reason of
+// summarise writes Ready: true when all the given conditions are, else with the reason of
 // the first that is not.
-func Summarise(o Object, conditionTypes ...string) {
-	v := Yes(skottv1.ReasonReady, "")
+func summarise(o Object, conditionTypes ...string) {
+	v := yes(skottv1.ReasonReady, "")
 	for _, t := range conditionTypes {
 		c := meta.FindStatusCondition(o.GetConditions(), t)
 		if c == nil || c.Status == metav1.ConditionTrue {
 			continue
 		}
-		v = Verdict{Status: c.Status, Reason: c.Reason, Message: t + ": " + c.Message}
+		v = verdict{Status: c.Status, Reason: c.Reason, Message: t + ": " + c.Message}
 		break
 	}
-	Set(o, skottv1.ConditionReady, v)
+	set(o, skottv1.ConditionReady, v)
 }

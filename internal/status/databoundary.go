@@ -55,14 +55,14 @@ func DataBoundary(b *skottv1.DataBoundary, view BoundaryView) {
 	b.Status.Addresses, b.Status.Contested, b.Status.Revision = number(view.Addresses), number(len(view.Contested)), view.Revision
 
 	selects := len(view.From) > 0 && len(view.To) > 0
-	Set(b, skottv1.ConditionPublished, published(view, selects, desired, behind))
-	Set(b, skottv1.ConditionEnforced, proved(desired, enforced, unproved, admitted))
-	Set(b, skottv1.ConditionNoViolations, violations(b, view))
-	Summarise(b, skottv1.ConditionPublished, skottv1.ConditionEnforced)
+	set(b, skottv1.ConditionPublished, published(view, selects, desired, behind))
+	set(b, skottv1.ConditionEnforced, proved(desired, enforced, unproved, admitted))
+	set(b, skottv1.ConditionNoViolations, violations(b, view))
+	summarise(b, skottv1.ConditionPublished, skottv1.ConditionEnforced)
 }
 
 // violations writes what crosses the boundary into its status, and judges it.
-func violations(b *skottv1.DataBoundary, view BoundaryView) Verdict {
+func violations(b *skottv1.DataBoundary, view BoundaryView) verdict {
 	rows, total := view.Scans.Breakdown(b.Name, b.Status.Breakdown)
 	b.Status.Breakdown, b.Status.Violations, b.Status.Draft = rows, number(total), nil
 	if b.Spec.Draft != nil {
@@ -81,30 +81,30 @@ func violations(b *skottv1.DataBoundary, view BoundaryView) Verdict {
 	return j.verdict()
 }
 
-func published(view BoundaryView, selects bool, desired int32, behind []string) Verdict {
+func published(view BoundaryView, selects bool, desired int32, behind []string) verdict {
 	switch {
 	case !view.RemovedAt.IsZero():
-		return No(skottv1.ReasonBeingRemoved, fmt.Sprintf("the boundary was deleted; it acts until %s and is then withdrawn from %d clusters", view.RemovedAt.UTC().Format(time.RFC3339), desired))
+		return no(skottv1.ReasonBeingRemoved, fmt.Sprintf("the boundary was deleted; it acts until %s and is then withdrawn from %d clusters", view.RemovedAt.UTC().Format(time.RFC3339), desired))
 	case len(view.From) == 0:
-		return No(skottv1.ReasonNothingSelected, "spec.from selects no Environment")
+		return no(skottv1.ReasonNothingSelected, "spec.from selects no Environment")
 	case !selects:
-		return No(skottv1.ReasonNothingSelected, "spec.to selects no Environment")
+		return no(skottv1.ReasonNothingSelected, "spec.to selects no Environment")
 	case len(view.Missing) > 0:
-		return No(skottv1.ReasonEnvironmentsMissing, fmt.Sprintf("spec.from or spec.to names Environments that do not exist: %s; until they do, what belongs to them counts as unassigned", Names(view.Missing)))
+		return no(skottv1.ReasonEnvironmentsMissing, fmt.Sprintf("spec.from or spec.to names Environments that do not exist: %s; until they do, what belongs to them counts as unassigned", Names(view.Missing)))
 	case len(behind) > 0:
-		return No(skottv1.ReasonPublishing, fmt.Sprintf("%d of %d clusters do not hold revision %s yet: %s", len(behind), desired, view.Revision, Names(behind)))
+		return no(skottv1.ReasonPublishing, fmt.Sprintf("%d of %d clusters do not hold revision %s yet: %s", len(behind), desired, view.Revision, Names(behind)))
 	}
-	return Yes(skottv1.ReasonPublished, fmt.Sprintf("%d clusters hold revision %s", desired, view.Revision))
+	return yes(skottv1.ReasonPublished, fmt.Sprintf("%d clusters hold revision %s", desired, view.Revision))
 }
 
-func proved(desired, enforced int32, unproved, admitted []string) Verdict {
+func proved(desired, enforced int32, unproved, admitted []string) verdict {
 	switch {
 	case desired == 0:
-		return No(skottv1.ReasonNoClusters, "no cluster stands on either side yet")
+		return no(skottv1.ReasonNoClusters, "no cluster stands on either side yet")
 	case len(admitted) > 0:
-		return No(skottv1.ReasonCanaryAdmitted, fmt.Sprintf("%d API servers let the live proof through: %s", len(admitted), Names(admitted)))
+		return no(skottv1.ReasonCanaryAdmitted, fmt.Sprintf("%d API servers let the live proof through: %s", len(admitted), Names(admitted)))
 	case len(unproved) > 0:
-		return No(skottv1.ReasonNotProved, fmt.Sprintf("%d of %d clusters refused the live proof; not: %s", enforced, desired, Names(unproved)))
+		return no(skottv1.ReasonNotProved, fmt.Sprintf("%d of %d clusters refused the live proof; not: %s", enforced, desired, Names(unproved)))
 	}
-	return Yes(skottv1.ReasonEnforced, fmt.Sprintf("%d of %d clusters refused the live proof", enforced, desired))
+	return yes(skottv1.ReasonEnforced, fmt.Sprintf("%d of %d clusters refused the live proof", enforced, desired))
 }

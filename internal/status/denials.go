@@ -26,15 +26,15 @@ const lastStep = 10 * time.Minute
 // DenialsCollected says on mc whether what its clusters deny is recorded. m is nil when the
 // cluster was not reached yet.
 func DenialsCollected(mc *skottv1.ManagementCluster, m *Member, view AuditView) {
-	Set(mc, skottv1.ConditionDenialsCollected, denialsCollected(mc, m, view))
+	set(mc, skottv1.ConditionDenialsCollected, denialsCollected(mc, m, view))
 }
 
-func denialsCollected(mc *skottv1.ManagementCluster, m *Member, view AuditView) Verdict {
+func denialsCollected(mc *skottv1.ManagementCluster, m *Member, view AuditView) verdict {
 	switch {
 	case mc.Spec.Audit == nil:
-		return No(skottv1.ReasonNoAuditSource, "spec.audit is not set: what its API servers deny is not recorded")
+		return no(skottv1.ReasonNoAuditSource, "spec.audit is not set: what its API servers deny is not recorded")
 	case view.Fault != "":
-		return No(skottv1.ReasonNotListening, "the operator takes no audit events: "+view.Fault)
+		return no(skottv1.ReasonNotListening, "the operator takes no audit events: "+view.Fault)
 	}
 	clusters := []Cluster{{ManagementCluster: mc.Name}}
 	if m != nil {
@@ -57,7 +57,7 @@ func denialsCollected(mc *skottv1.ManagementCluster, m *Member, view AuditView) 
 		}
 	}
 	if len(silent) > 0 {
-		return No(skottv1.ReasonNothingReceived, fmt.Sprintf("no denials lately from %d of %d clusters, of live proofs neither: %s", len(silent), asked, Names(silent)))
+		return no(skottv1.ReasonNothingReceived, fmt.Sprintf("no denials lately from %d of %d clusters, of live proofs neither: %s", len(silent), asked, Names(silent)))
 	}
-	return Yes(skottv1.ReasonReceiving, fmt.Sprintf("denials of %d clusters arrive, the last after %s", asked, last.UTC().Truncate(lastStep).Format(time.RFC3339)))
+	return yes(skottv1.ReasonReceiving, fmt.Sprintf("denials of %d clusters arrive, the last after %s", asked, last.UTC().Truncate(lastStep).Format(time.RFC3339)))
 }

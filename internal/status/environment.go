@@ -64,28 +64,28 @@ func Environment(e *skottv1.Environment, view EnvironmentView) {
 	for _, name := range slices.Sorted(maps.Keys(sites)) {
 		e.Status.Datacenters = append(e.Status.Datacenters, *sites[name])
 	}
-	e.Status.Isolation = Isolation(e.Name, view.Others, view.Members, view.Places)
+	e.Status.Isolation = isolation(e.Name, view.Others, view.Members, view.Places)
 	parity(e, view)
-	Set(e, skottv1.ConditionComplete, complete(management, workload, unlisted))
-	Set(e, skottv1.ConditionDatacentersCovered, covered(e, sites))
+	set(e, skottv1.ConditionComplete, complete(management, workload, unlisted))
+	set(e, skottv1.ConditionDatacentersCovered, covered(e, sites))
 	separated := separation(e, view)
-	Set(e, skottv1.ConditionSeparated, separated)
+	set(e, skottv1.ConditionSeparated, separated)
 	conditions := []string{skottv1.ConditionComplete, skottv1.ConditionDatacentersCovered}
 	if separated.Status != metav1.ConditionUnknown { // what was not scanned makes nothing unready
 		conditions = append(conditions, skottv1.ConditionSeparated)
 	}
-	Summarise(e, conditions...)
+	summarise(e, conditions...)
 	ready := meta.IsStatusConditionTrue(e.Status.Conditions, skottv1.ConditionReady)
 	switch {
 	case !e.DeletionTimestamp.IsZero() && len(view.Users) > 0:
-		Set(e, skottv1.ConditionReady, No(skottv1.ReasonInUse, fmt.Sprintf("the Environment was deleted, and is kept because it is used by %s", Names(view.Users))))
+		set(e, skottv1.ConditionReady, no(skottv1.ReasonInUse, fmt.Sprintf("the Environment was deleted, and is kept because it is used by %s", Names(view.Users))))
 	case ready && len(unfit) > 0:
-		Set(e, skottv1.ConditionReady, No(skottv1.ReasonManagementClusterUnfit, fmt.Sprintf("%d ManagementClusters are not Ready: %s", len(unfit), Names(unfit))))
+		set(e, skottv1.ConditionReady, no(skottv1.ReasonManagementClusterUnfit, fmt.Sprintf("%d ManagementClusters are not Ready: %s", len(unfit), Names(unfit))))
 	}
 }
 
 // separation writes what crosses into or out of the Environment into its status, and judges it.
-func separation(e *skottv1.Environment, view EnvironmentView) Verdict {
+func separation(e *skottv1.Environment, view EnvironmentView) verdict {
 	total, names, since := view.Scans.Touching(e.Name, view.Remembered)
 	e.Status.Violations, e.Status.Contested = number(total), number(len(view.Contested))
 	return judgement{
@@ -94,19 +94,19 @@ func separation(e *skottv1.Environment, view EnvironmentView) Verdict {
 	}.verdict()
 }
 
-func complete(management, workload int32, unlisted []string) Verdict {
+func complete(management, workload int32, unlisted []string) verdict {
 	switch {
 	case management == 0:
-		return No(skottv1.ReasonNoManagementCluster, "no ManagementCluster names this Environment")
+		return no(skottv1.ReasonNoManagementCluster, "no ManagementCluster names this Environment")
 	case workload == 0 && len(unlisted) > 0:
-		return Unclear(skottv1.ReasonWaitingForConnection, "the Clusters were not listed yet of "+Names(unlisted))
+		return unclear(skottv1.ReasonWaitingForConnection, "the Clusters were not listed yet of "+Names(unlisted))
 	case workload == 0:
-		return No(skottv1.ReasonNoWorkloadCluster, "its ManagementClusters hold no Cluster")
+		return no(skottv1.ReasonNoWorkloadCluster, "its ManagementClusters hold no Cluster")
 	}
-	return Yes(skottv1.ReasonComplete, fmt.Sprintf("%d ManagementClusters, %d Workload Clusters", management, workload))
+	return yes(skottv1.ReasonComplete, fmt.Sprintf("%d ManagementClusters, %d Workload Clusters", management, workload))
 }
 
-func covered(e *skottv1.Environment, sites map[string]*skottv1.DatacenterStatus) Verdict {
+func covered(e *skottv1.Environment, sites map[string]*skottv1.DatacenterStatus) verdict {
 	var missing []string
 	for _, name := range e.Spec.Datacenters {
 		if sites[name] == nil {
@@ -114,9 +114,9 @@ func covered(e *skottv1.Environment, sites map[string]*skottv1.DatacenterStatus)
 		}
 	}
 	if len(missing) > 0 {
-		return No(skottv1.ReasonDatacenterMissing, "no ManagementCluster in "+Names(missing))
+		return no(skottv1.ReasonDatacenterMissing, "no ManagementCluster in "+Names(missing))
 	}
-	return Yes(skottv1.ReasonDatacentersCovered, "")
+	return yes(skottv1.ReasonDatacentersCovered, "")
 }
 
 // DataLocation computes the status of d: whether its Environment exists, its addresses
@@ -125,22 +125,22 @@ func covered(e *skottv1.Environment, sites map[string]*skottv1.DatacenterStatus)
 func DataLocation(d *skottv1.DataLocation, environmentExists bool, rejected []string, contested map[string][]string) {
 	switch {
 	case len(rejected) > 0:
-		Set(d, skottv1.ConditionReady, No(skottv1.ReasonNotReady, Names(rejected)))
+		set(d, skottv1.ConditionReady, no(skottv1.ReasonNotReady, Names(rejected)))
 	case !environmentExists:
-		Set(d, skottv1.ConditionReady, No(skottv1.ReasonEnvironmentNotFound, fmt.Sprintf("spec.environmentRef.name: Environment %q does not exist; until it does, its addresses count as production", d.Spec.EnvironmentRef.Name)))
+		set(d, skottv1.ConditionReady, no(skottv1.ReasonEnvironmentNotFound, fmt.Sprintf("spec.environmentRef.name: Environment %q does not exist; until it does, its addresses count as production", d.Spec.EnvironmentRef.Name)))
 	default:
-		Set(d, skottv1.ConditionReady, Yes(skottv1.ReasonReady, fmt.Sprintf("%d addresses", len(d.Spec.Addresses))))
+		set(d, skottv1.ConditionReady, yes(skottv1.ReasonReady, fmt.Sprintf("%d addresses", len(d.Spec.Addresses))))
 	}
-	verdict := No(skottv1.ReasonNotContested, "")
+	verdict := no(skottv1.ReasonNotContested, "")
 	if d.Spec.Shared != nil && *d.Spec.Shared {
-		verdict = No(skottv1.ReasonShared, "shared addresses belong to nobody alone")
+		verdict = no(skottv1.ReasonShared, "shared addresses belong to nobody alone")
 	}
 	if len(contested) > 0 {
 		var words []string
 		for address, others := range contested {
 			words = append(words, fmt.Sprintf("%s (also of %s)", address, Names(others)))
 		}
-		verdict = Yes(skottv1.ReasonContested, fmt.Sprintf("%d addresses belong to another Environment too, and stay guarded: %s", len(words), Names(words)))
+		verdict = yes(skottv1.ReasonContested, fmt.Sprintf("%d addresses belong to another Environment too, and stay guarded: %s", len(words), Names(words)))
 	}
-	Set(d, skottv1.ConditionContested, verdict)
+	set(d, skottv1.ConditionContested, verdict)
 }

@@ -248,7 +248,7 @@ type judgement struct {
 	clusters        int
 }
 
-func (j judgement) verdict() Verdict {
+func (j judgement) verdict() verdict {
 	var texts []string
 	reason := skottv1.ReasonViolations
 	if len(j.contested) > 0 {
@@ -268,14 +268,14 @@ func (j judgement) verdict() Verdict {
 	}
 	switch {
 	case len(texts) > 0 && unknown != "":
-		return No(reason, strings.Join(append(texts, unknown), "; "))
+		return no(reason, strings.Join(append(texts, unknown), "; "))
 	case len(texts) > 0:
-		return No(reason, strings.Join(texts, "; "))
+		return no(reason, strings.Join(texts, "; "))
 	case unknown != "":
-		return Unclear(skottv1.ReasonNotScanned, "nothing is known to cross, but "+unknown)
+		return unclear(skottv1.ReasonNotScanned, "nothing is known to cross, but "+unknown)
 	}
 	// Not how many objects: the message would change with each of them.
-	return Yes(j.clean, fmt.Sprintf("nothing crosses in the %d clusters that were scanned, and no address is contested", j.clusters))
+	return yes(j.clean, fmt.Sprintf("nothing crosses in the %d clusters that were scanned, and no address is contested", j.clusters))
 }
 
 // whereabouts are the first rows in words.

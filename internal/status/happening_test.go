@@ -14,35 +14,35 @@ import (
 )
 
 func TestHappenings(t *testing.T) {
-	published := Yes(skottv1.ReasonPublished, "4 clusters")
+	published := yes(skottv1.ReasonPublished, "4 clusters")
 	for name, c := range map[string]struct {
 		object    Object
 		condition string
-		was, is   Verdict
+		was, is   verdict
 		want      []Happening
 	}{
-		"Published":          {&skottv1.DataBoundary{}, skottv1.ConditionPublished, No(skottv1.ReasonPublishing, ""), published, []Happening{{Reason: skottv1.ReasonPublished, Note: "Published is True: 4 clusters"}}},
-		"PublishedAtOnce":    {&skottv1.DataBoundary{}, skottv1.ConditionPublished, Verdict{}, published, []Happening{{Reason: skottv1.ReasonPublished, Note: "Published is True: 4 clusters"}}},
-		"PublishedElsewhere": {&skottv1.DataBoundary{}, skottv1.ConditionPublished, published, Yes(skottv1.ReasonPublished, "5 clusters"), nil},
-		"Publishing":         {&skottv1.DataBoundary{}, skottv1.ConditionPublished, published, No(skottv1.ReasonPublishing, "1 of 4"), nil},
-		"Removed":            {&skottv1.DataBoundary{}, skottv1.ConditionPublished, published, No(skottv1.ReasonBeingRemoved, "until"), []Happening{{Unwelcome: true, Reason: skottv1.ReasonBeingRemoved, Note: "Published is False: until"}}},
-		"OtherTrouble":       {&skottv1.DataBoundary{}, skottv1.ConditionEnforced, No(skottv1.ReasonNotProved, ""), No(skottv1.ReasonCanaryAdmitted, "one"), []Happening{{Unwelcome: true, Reason: skottv1.ReasonCanaryAdmitted, Note: "Enforced is False: one"}}},
-		"Violated":           {&skottv1.DataBoundary{}, skottv1.ConditionNoViolations, Yes(skottv1.ReasonNoViolations, ""), No(skottv1.ReasonViolations, "2"), []Happening{{Unwelcome: true, Reason: skottv1.ReasonViolations, Note: "NoViolations is False: 2"}}},
-		"Contested":          {&skottv1.DataLocation{}, skottv1.ConditionContested, No(skottv1.ReasonNotContested, ""), Yes(skottv1.ReasonContested, "a"), []Happening{{Unwelcome: true, Reason: skottv1.ReasonContested, Note: "Contested is True: a"}}},
-		"ContestedNoMore":    {&skottv1.DataLocation{}, skottv1.ConditionContested, Yes(skottv1.ReasonContested, "a"), No(skottv1.ReasonNotContested, ""), []Happening{{Reason: skottv1.ReasonNotContested, Note: "Contested is False"}}},
-		"NeverContested":     {&skottv1.DataLocation{}, skottv1.ConditionContested, Verdict{}, No(skottv1.ReasonNotContested, ""), nil},
-		"Unreachable":        {&skottv1.ManagementCluster{}, skottv1.ConditionReachable, Yes(skottv1.ReasonReachable, ""), No(skottv1.ReasonUnauthorized, "who"), []Happening{{Unwelcome: true, Reason: skottv1.ReasonUnauthorized, Note: "Reachable is False: who"}}},
-		"Connecting":         {&skottv1.ManagementCluster{}, skottv1.ConditionReachable, Verdict{}, Unclear(skottv1.ReasonWaitingForConnection, ""), nil},
-		"InUse":              {&skottv1.Environment{}, skottv1.ConditionReady, Yes(skottv1.ReasonReady, ""), No(skottv1.ReasonInUse, "mc"), []Happening{{Unwelcome: true, Reason: skottv1.ReasonInUse, Note: "Ready is False: mc"}}},
-		"Rejected":           {&skottv1.MovementKind{}, skottv1.ConditionReady, Verdict{}, No(skottv1.ReasonMovementKindRejected, "field"), []Happening{{Unwelcome: true, Reason: skottv1.ReasonMovementKindRejected, Note: "Ready is False: field"}}},
-		"NotTold":            {&skottv1.ManagementCluster{}, skottv1.ConditionGuarded, Yes(skottv1.ReasonGuarded, ""), No(skottv1.ReasonNotGuarded, ""), nil},
+		"Published":          {&skottv1.DataBoundary{}, skottv1.ConditionPublished, no(skottv1.ReasonPublishing, ""), published, []Happening{{Reason: skottv1.ReasonPublished, Note: "Published is True: 4 clusters"}}},
+		"PublishedAtOnce":    {&skottv1.DataBoundary{}, skottv1.ConditionPublished, verdict{}, published, []Happening{{Reason: skottv1.ReasonPublished, Note: "Published is True: 4 clusters"}}},
+		"PublishedElsewhere": {&skottv1.DataBoundary{}, skottv1.ConditionPublished, published, yes(skottv1.ReasonPublished, "5 clusters"), nil},
+		"Publishing":         {&skottv1.DataBoundary{}, skottv1.ConditionPublished, published, no(skottv1.ReasonPublishing, "1 of 4"), nil},
+		"Removed":            {&skottv1.DataBoundary{}, skottv1.ConditionPublished, published, no(skottv1.ReasonBeingRemoved, "until"), []Happening{{Unwelcome: true, Reason: skottv1.ReasonBeingRemoved, Note: "Published is False: until"}}},
+		"OtherTrouble":       {&skottv1.DataBoundary{}, skottv1.ConditionEnforced, no(skottv1.ReasonNotProved, ""), no(skottv1.ReasonCanaryAdmitted, "one"), []Happening{{Unwelcome: true, Reason: skottv1.ReasonCanaryAdmitted, Note: "Enforced is False: one"}}},
+		"Violated":           {&skottv1.DataBoundary{}, skottv1.ConditionNoViolations, yes(skottv1.ReasonNoViolations, ""), no(skottv1.ReasonViolations, "2"), []Happening{{Unwelcome: true, Reason: skottv1.ReasonViolations, Note: "NoViolations is False: 2"}}},
+		"Contested":          {&skottv1.DataLocation{}, skottv1.ConditionContested, no(skottv1.ReasonNotContested, ""), yes(skottv1.ReasonContested, "a"), []Happening{{Unwelcome: true, Reason: skottv1.ReasonContested, Note: "Contested is True: a"}}},
+		"ContestedNoMore":    {&skottv1.DataLocation{}, skottv1.ConditionContested, yes(skottv1.ReasonContested, "a"), no(skottv1.ReasonNotContested, ""), []Happening{{Reason: skottv1.ReasonNotContested, Note: "Contested is False"}}},
+		"NeverContested":     {&skottv1.DataLocation{}, skottv1.ConditionContested, verdict{}, no(skottv1.ReasonNotContested, ""), nil},
+		"Unreachable":        {&skottv1.ManagementCluster{}, skottv1.ConditionReachable, yes(skottv1.ReasonReachable, ""), no(skottv1.ReasonUnauthorized, "who"), []Happening{{Unwelcome: true, Reason: skottv1.ReasonUnauthorized, Note: "Reachable is False: who"}}},
+		"Connecting":         {&skottv1.ManagementCluster{}, skottv1.ConditionReachable, verdict{}, unclear(skottv1.ReasonWaitingForConnection, ""), nil},
+		"InUse":              {&skottv1.Environment{}, skottv1.ConditionReady, yes(skottv1.ReasonReady, ""), no(skottv1.ReasonInUse, "mc"), []Happening{{Unwelcome: true, Reason: skottv1.ReasonInUse, Note: "Ready is False: mc"}}},
+		"Rejected":           {&skottv1.MovementKind{}, skottv1.ConditionReady, verdict{}, no(skottv1.ReasonMovementKindRejected, "field"), []Happening{{Unwelcome: true, Reason: skottv1.ReasonMovementKindRejected, Note: "Ready is False: field"}}},
+		"NotTold":            {&skottv1.ManagementCluster{}, skottv1.ConditionGuarded, yes(skottv1.ReasonGuarded, ""), no(skottv1.ReasonNotGuarded, ""), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			old := &skottv1.DataBoundary{} // conditions are all that is read of what was
 			if c.was.Status != "" {
-				Set(old, c.condition, c.was)
+				set(old, c.condition, c.was)
 			}
-			Set(c.object, c.condition, c.is)
+			set(c.object, c.condition, c.is)
 			if diff := cmp.Diff(c.want, Happenings(old, c.object)); diff != "" {
 				t.Error(diff)
 			}
@@ -53,7 +53,7 @@ func TestHappenings(t *testing.T) {
 // An Event whose note is too long is refused, and lost.
 func TestNotesFitAnEvent(t *testing.T) {
 	b := &skottv1.DataBoundary{}
-	Set(b, skottv1.ConditionPublished, No(skottv1.ReasonEnvironmentsMissing, strings.Repeat("😀", 5000)))
+	set(b, skottv1.ConditionPublished, no(skottv1.ReasonEnvironmentsMissing, strings.Repeat("😀", 5000)))
 	got := Happenings(&skottv1.DataBoundary{}, b)
 	if len(got) != 1 || len(got[0].Note) > 1024 || !utf8.ValidString(got[0].Note) {
 		t.Errorf("happenings = %v, want one of at most 1,024 bytes", got)

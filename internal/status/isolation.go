@@ -20,9 +20,9 @@ type meeting struct {
 	level   skottv1.IsolationLevel
 }
 
-// Isolation is how far an Environment is apart from each of the others. members are all that
+// isolation is how far an Environment is apart from each of the others. members are all that
 // were observed, places the Environments of the ManagementClusters by name.
-func Isolation(environment string, others []string, members map[string]Member, places map[string]string) []skottv1.IsolationStatus {
+func isolation(environment string, others []string, members map[string]Member, places map[string]string) []skottv1.IsolationStatus {
 	met := map[string][]meeting{}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		m := members[name]

@@ -63,7 +63,7 @@ func TestIsolation(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, s := range Isolation(c.of, all, c.members, places) {
+			for _, s := range isolation(c.of, all, c.members, places) {
 				got = append(got, fmt.Sprintf("%s %s %v", s.Environment, s.Level, s.Clusters))
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {

@@ -20,12 +20,12 @@ type Connection struct {
 // what was observed of it. current says whether the proof of a cluster is of what is
 // desired for it now.
 func ManagementCluster(mc *skottv1.ManagementCluster, connection Connection, m *Member, current func(Cluster) bool) {
-	Set(mc, skottv1.ConditionReachable, reachable(connection, m))
+	set(mc, skottv1.ConditionReachable, reachable(connection, m))
 	if m == nil {
-		Set(mc, skottv1.ConditionClustersLabelled, Unclear(skottv1.ReasonWaitingForConnection, "the cluster was not reached yet"))
-		Set(mc, skottv1.ConditionGuarded, Unclear(skottv1.ReasonWaitingForConnection, "the cluster was not reached yet"))
-		Set(mc, skottv1.ConditionLearning, Unclear(skottv1.ReasonWaitingForConnection, "the cluster was not reached yet"))
-		Set(mc, skottv1.ConditionWebhookActs, Unclear(skottv1.ReasonWaitingForConnection, "the cluster was not reached yet"))
+		set(mc, skottv1.ConditionClustersLabelled, unclear(skottv1.ReasonWaitingForConnection, "the cluster was not reached yet"))
+		set(mc, skottv1.ConditionGuarded, unclear(skottv1.ReasonWaitingForConnection, "the cluster was not reached yet"))
+		set(mc, skottv1.ConditionLearning, unclear(skottv1.ReasonWaitingForConnection, "the cluster was not reached yet"))
+		set(mc, skottv1.ConditionWebhookActs, unclear(skottv1.ReasonWaitingForConnection, "the cluster was not reached yet"))
 		summariseManagementCluster(mc, connection)
 		return
 	}
@@ -51,24 +51,24 @@ func ManagementCluster(mc *skottv1.ManagementCluster, connection Connection, m *
 		}
 	}
 	mc.Status.WorkloadClusters = &skottv1.WorkloadClustersStatus{Total: &total, Labelled: &labelled, Guarded: &guarded}
-	Set(mc, skottv1.ConditionClustersLabelled, clustersLabelled(mc, m, unlabelled))
-	guard := Unclear(skottv1.ReasonWaitingForConnection, "the Clusters were not listed yet")
+	set(mc, skottv1.ConditionClustersLabelled, clustersLabelled(mc, m, unlabelled))
+	guard := unclear(skottv1.ReasonWaitingForConnection, "the Clusters were not listed yet")
 	if m.ClustersListed {
-		guard = Yes(skottv1.ReasonGuarded, fmt.Sprintf("%d of %d clusters refused their last live proof", total+1, total+1))
+		guard = yes(skottv1.ReasonGuarded, fmt.Sprintf("%d of %d clusters refused their last live proof", total+1, total+1))
 	}
 	if len(unguarded) > 0 {
-		guard = No(skottv1.ReasonNotGuarded, fmt.Sprintf("%d of %d clusters are not proved: %s", len(unguarded), total+1, Names(unguarded)))
+		guard = no(skottv1.ReasonNotGuarded, fmt.Sprintf("%d of %d clusters are not proved: %s", len(unguarded), total+1, Names(unguarded)))
 	}
-	Set(mc, skottv1.ConditionGuarded, guard)
-	Set(mc, skottv1.ConditionLearning, learning(mc, m))
-	Set(mc, skottv1.ConditionWebhookActs, webhooksAct(mc, m))
+	set(mc, skottv1.ConditionGuarded, guard)
+	set(mc, skottv1.ConditionLearning, learning(mc, m))
+	set(mc, skottv1.ConditionWebhookActs, webhooksAct(mc, m))
 	summariseManagementCluster(mc, connection)
 }
 
 // learning says whether addresses are learned from every cluster.
-func learning(mc *skottv1.ManagementCluster, m *Member) Verdict {
+func learning(mc *skottv1.ManagementCluster, m *Member) verdict {
 	if !mc.Learns() || mc.EnvironmentName() == "" {
-		return No(skottv1.ReasonLearningDisabled, "nothing is learned from its objects; what was learned stays until its retention has passed")
+		return no(skottv1.ReasonLearningDisabled, "nothing is learned from its objects; what was learned stays until its retention has passed")
 	}
 	var gaps []string
 	listed := m.ClustersListed
@@ -80,45 +80,45 @@ func learning(mc *skottv1.ManagementCluster, m *Member) Verdict {
 	}
 	switch {
 	case len(gaps) > 0:
-		return No(skottv1.ReasonLearningGaps, fmt.Sprintf("%d gaps: %s", len(gaps), Names(gaps)))
+		return no(skottv1.ReasonLearningGaps, fmt.Sprintf("%d gaps: %s", len(gaps), Names(gaps)))
 	case !listed:
-		return Unclear(skottv1.ReasonWaitingForConnection, "not everything was listed yet")
+		return unclear(skottv1.ReasonWaitingForConnection, "not everything was listed yet")
 	}
-	return Yes(skottv1.ReasonLearning, "")
+	return yes(skottv1.ReasonLearning, "")
 }
 
-func clustersLabelled(mc *skottv1.ManagementCluster, m *Member, unlabelled []string) Verdict {
+func clustersLabelled(mc *skottv1.ManagementCluster, m *Member, unlabelled []string) verdict {
 	switch {
 	case !m.ClusterAPIServed && mc.Spec.Role == skottv1.RoleManagement:
-		return No(skottv1.ReasonClusterAPINotServed, "cluster.x-k8s.io/v1beta2 is not served")
+		return no(skottv1.ReasonClusterAPINotServed, "cluster.x-k8s.io/v1beta2 is not served")
 	case !m.ClustersListed:
-		return Unclear(skottv1.ReasonWaitingForConnection, "the Clusters were not listed yet")
+		return unclear(skottv1.ReasonWaitingForConnection, "the Clusters were not listed yet")
 	case len(unlabelled) > 0:
-		return No(skottv1.ReasonClustersNotLabelled, fmt.Sprintf("%d of %d Clusters lack labels: %s", len(unlabelled), len(m.Clusters), Names(unlabelled)))
+		return no(skottv1.ReasonClustersNotLabelled, fmt.Sprintf("%d of %d Clusters lack labels: %s", len(unlabelled), len(m.Clusters), Names(unlabelled)))
 	}
-	return Yes(skottv1.ReasonClustersLabelled, fmt.Sprintf("%d Clusters", len(m.Clusters)))
+	return yes(skottv1.ReasonClustersLabelled, fmt.Sprintf("%d Clusters", len(m.Clusters)))
 }
 
-func reachable(connection Connection, m *Member) Verdict {
+func reachable(connection Connection, m *Member) verdict {
 	switch {
 	case connection.Reason != "":
-		return No(connection.Reason, connection.Message)
+		return no(connection.Reason, connection.Message)
 	case m == nil || m.Reason == "" || m.Reason == skottv1.ReasonUnknown:
-		return Unclear(skottv1.ReasonWaitingForConnection, "the first connection is under way")
+		return unclear(skottv1.ReasonWaitingForConnection, "the first connection is under way")
 	case !m.Reachable:
-		return No(m.Reason, m.Message)
+		return no(m.Reason, m.Message)
 	case m.Duplicate != "":
-		return No(skottv1.ReasonDuplicateAPIServer, fmt.Sprintf("ManagementCluster %q already names this API server", m.Duplicate))
+		return no(skottv1.ReasonDuplicateAPIServer, fmt.Sprintf("ManagementCluster %q already names this API server", m.Duplicate))
 	}
-	return Yes(skottv1.ReasonReachable, "")
+	return yes(skottv1.ReasonReachable, "")
 }
 
 // summariseManagementCluster: Ready asks for a connection and for the labels. A guard that
 // is not proved yet does not make the cluster unusable, and has a condition of its own.
 func summariseManagementCluster(mc *skottv1.ManagementCluster, connection Connection) {
-	Summarise(mc, skottv1.ConditionReachable, skottv1.ConditionClustersLabelled)
+	summarise(mc, skottv1.ConditionReachable, skottv1.ConditionClustersLabelled)
 	if connection.EnvironmentMissing {
-		Set(mc, skottv1.ConditionReady, No(skottv1.ReasonEnvironmentNotFound,
+		set(mc, skottv1.ConditionReady, no(skottv1.ReasonEnvironmentNotFound,
 			fmt.Sprintf("spec.environmentRef.name: Environment %q does not exist; until it does, the cluster counts as production for what leaves it and as non-production for what enters it", mc.EnvironmentName())))
 	}
 }

@@ -290,7 +290,7 @@ func parity(e *skottv1.Environment, view EnvironmentView) {
 		compare = &Comparison{}
 	}
 	e.Status.Parity, gaps = compare.Parity(production, here)
-	Set(e, skottv1.ConditionSecurityParity, parityVerdict(e.Status.Parity, gaps))
+	set(e, skottv1.ConditionSecurityParity, parityVerdict(e.Status.Parity, gaps))
 }
 
 // describeMissing is a measure that is missing, in words.
@@ -306,7 +306,7 @@ func describeMissing(m *skottv1.MissingMeasure) string {
 	return text
 }
 
-func parityVerdict(p *skottv1.ParityStatus, gaps []string) Verdict {
+func parityVerdict(p *skottv1.ParityStatus, gaps []string) verdict {
 	if p != nil && *p.MissingCount > 0 {
 		var words []string
 		for i := range p.Missing {
@@ -316,10 +316,10 @@ func parityVerdict(p *skottv1.ParityStatus, gaps []string) Verdict {
 		if len(gaps) > 0 {
 			message += "; not compared: " + Names(gaps)
 		}
-		return No(skottv1.ReasonMeasuresMissing, message)
+		return no(skottv1.ReasonMeasuresMissing, message)
 	}
 	if len(gaps) > 0 || *p.Clusters == 0 {
-		return Unclear(skottv1.ReasonNotCompared, cmp.Or(Names(gaps), "the Environment has no cluster"))
+		return unclear(skottv1.ReasonNotCompared, cmp.Or(Names(gaps), "the Environment has no cluster"))
 	}
-	return Yes(skottv1.ReasonParity, fmt.Sprintf("%d clusters have all %d security measures of production", *p.Clusters, *p.Measures))
+	return yes(skottv1.ReasonParity, fmt.Sprintf("%d clusters have all %d security measures of production", *p.Clusters, *p.Measures))
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // webhooksAct is about what only a webhook sees. Guarded does not ask for it.
-func webhooksAct(mc *skottv1.ManagementCluster, m *Member) Verdict {
+func webhooksAct(mc *skottv1.ManagementCluster, m *Member) verdict {
 	var away []string
 	off, unknown, total := 0, 0, 0
 	for _, c := range append([]Cluster{m.Self}, m.Clusters...) {
@@ -27,13 +27,13 @@ func webhooksAct(mc *skottv1.ManagementCluster, m *Member) Verdict {
 	}
 	switch {
 	case unknown == total || !m.ClustersListed && len(away) == 0:
-		return Unclear(skottv1.ReasonWaitingForConnection, "no guard webhook was looked for yet")
+		return unclear(skottv1.ReasonWaitingForConnection, "no guard webhook was looked for yet")
 	case off == total && mc.Spec.Webhook.EffectiveMode(false) == skottv1.WebhookDeploy:
-		return No(skottv1.ReasonWebhookOff, "spec.webhook.mode is Deploy, and the operator was not given an image (--guard-image)")
+		return no(skottv1.ReasonWebhookOff, "spec.webhook.mode is Deploy, and the operator was not given an image (--guard-image)")
 	case off == total:
-		return No(skottv1.ReasonWebhookOff, "there is no guard webhook: what the policies cannot see is not guarded (docs/coverage.md)")
+		return no(skottv1.ReasonWebhookOff, "there is no guard webhook: what the policies cannot see is not guarded (docs/coverage.md)")
 	case len(away) > 0:
-		return No(skottv1.ReasonWebhookAway, fmt.Sprintf("%d of %d clusters have no guard webhook that acts: %s", len(away), total, Names(away)))
+		return no(skottv1.ReasonWebhookAway, fmt.Sprintf("%d of %d clusters have no guard webhook that acts: %s", len(away), total, Names(away)))
 	}
-	return Yes(skottv1.ReasonWebhookActs, fmt.Sprintf("%d of %d guard webhooks refused their last live proof", total-off, total))
+	return yes(skottv1.ReasonWebhookActs, fmt.Sprintf("%d of %d guard webhooks refused their last live proof", total-off, total))
 }
