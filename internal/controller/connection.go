@@ -74,6 +74,8 @@ func fromKubeconfig(secret *corev1.Secret, key string) (*rest.Config, *problem) 
 	return config, nil
 }
 
+// selfContained refuses a kubeconfig that names files of the operator or runs programs there: whoever
+// writes the Secret would read or run them with its rights.
 func selfContained(c *clientcmdapi.Config) error {
 	for _, user := range c.AuthInfos {
 		switch {

@@ -107,6 +107,7 @@ func withdrawn(p *publication, name string, clusters []status.Cluster) bool {
 	})
 }
 
+// view is what the status of a boundary is judged by: the clusters of its two sides, as they are now.
 func (r *dataBoundaries) view(p *publication, b *skottv1.DataBoundary, clusters []status.Cluster) status.BoundaryView {
 	selection := p.policy.Selects(b.Name)
 	view := status.BoundaryView{From: selection.From, To: selection.To, Missing: selection.Missing, Desired: p.desired, Revision: p.revision}

@@ -36,6 +36,8 @@ type dataLocations struct {
 // byAddress is the index of DataLocations by the canonical text of their addresses.
 const byAddress = "address"
 
+// setupDataLocation adds the controller that says of each location whether it counts. What is
+// seen of one elsewhere asks for its rivals too.
 func setupDataLocation(mgr manager.Manager, h *hub) error {
 	err := mgr.GetFieldIndexer().IndexField(context.Background(), &skottv1.DataLocation{}, byAddress, func(o client.Object) []string {
 		d, ok := o.(*skottv1.DataLocation)

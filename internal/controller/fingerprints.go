@@ -53,6 +53,8 @@ func (h *hub) fingerprints(ctx context.Context) *fingerprints {
 	return made
 }
 
+// readKey reads the key of fingerprints, and makes one if there is none. Two operators that do so at
+// once end with the same one.
 func (h *hub) readKey(ctx context.Context) ([]byte, error) {
 	at := client.ObjectKey{Namespace: h.options.Namespace, Name: fingerprintSecret}
 	secret := &corev1.Secret{}

@@ -269,6 +269,7 @@ func (b *bell) run(ctx context.Context, pause func() time.Duration) {
 	}
 }
 
+// pass tells everybody who listens, once however often it was rung since.
 func (b *bell) pass() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

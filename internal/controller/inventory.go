@@ -144,6 +144,7 @@ func placed(addresses []string, existing map[string]*skottv1.DataLocation, name 
 	return out
 }
 
+// writeLocation makes a DataLocation of clusters what is wanted; have is nil if there is none.
 func (r *managementClusters) writeLocation(ctx context.Context, have, want *skottv1.DataLocation) error {
 	if have == nil {
 		if err := r.Create(ctx, want, client.FieldOwner(skottv1.FieldOwner)); err != nil {

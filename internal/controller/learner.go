@@ -53,6 +53,8 @@ type learner struct {
 	learns   map[string]extent
 }
 
+// setupLearner adds the controller that writes what was learned. Everything that may change the book
+// asks for the same one request.
 func setupLearner(mgr manager.Manager, h *hub) error {
 	selector, err := labels.Parse(h.options.Selector)
 	if err != nil {
@@ -214,6 +216,7 @@ type fleetView struct {
 	mine         func(*skottv1.ManagementCluster) bool
 }
 
+// view is what is known now, by name or key, for one pass.
 func (r *learner) view(clusters []skottv1.ManagementCluster, environments []skottv1.Environment) *fleetView {
 	v := &fleetView{
 		clusters: map[string]*skottv1.ManagementCluster{}, environments: map[string]*skottv1.Environment{},

@@ -35,6 +35,8 @@ type managementClusters struct {
 	rolls map[string]*status.Roll
 }
 
+// setupManagementCluster adds the controller that engages clusters. A change of a Secret asks for the
+// ManagementClusters that it leads to.
 func setupManagementCluster(mgr manager.Manager, h *hub) error {
 	selector, err := labels.Parse(h.options.Selector)
 	if err != nil {

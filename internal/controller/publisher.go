@@ -91,6 +91,8 @@ type asked struct {
 
 type holder = atomic.Pointer[publication]
 
+// setupPublisher adds the controller that compiles the policy anew. Whatever changes asks for the same
+// one request.
 func setupPublisher(mgr manager.Manager, h *hub) error {
 	selector, err := labels.Parse(h.options.Selector)
 	if err != nil {

@@ -27,6 +27,8 @@ func (p *publication) scan(c status.Cluster) (fleet.Scanning, bool) {
 	return a.scanning, true
 }
 
+// scanning is how a cluster is scanned under this publication. Its Rules change with everything that
+// may change a verdict but the addresses, which have a revision of their own.
 func (p *publication) scanning(c status.Cluster, a *asked) fleet.Scanning {
 	secrets := p.webhooks.secrets[c.ManagementCluster] && p.webhooks.key != nil
 	out := fleet.Scanning{Addresses: p.revision, Open: p.draft != nil || len(p.policy.Actions()) > 1, Kinds: p.scanKinds}
@@ -115,6 +117,8 @@ type judge struct {
 	drafts   map[string]bool     // the boundaries that have one
 }
 
+// judge says in which Environment an object is, and every way in which it crosses, those that only a
+// draft forbids among them.
 func (j *judge) judge(o fleet.ScanObject) (string, []status.Violation) {
 	r := &policy.Request{
 		Operation: "CREATE", Group: o.Kind.Group, Resource: o.Kind.Resource, Namespace: o.Namespace,

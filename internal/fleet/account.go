@@ -59,6 +59,8 @@ type account struct {
 	ready bool
 }
 
+// newAccount prepares the clients of Skott's account, of which own makes the tokens; in the Ops Cluster own is that
+// account already. Nothing is sent yet.
 func newAccount(l *link, own *rest.Config, inCluster bool) (*account, error) {
 	a := &account{link: l, inCluster: inCluster}
 	canary := &tokenSource{account: a, name: canaryAccount}

@@ -179,6 +179,7 @@ func same(desired, live any) bool {
 	return true
 }
 
+// sameList compares lists item by item: their order counts, as everywhere in what Skott writes.
 func sameList(desired, live any) bool {
 	want, ok := desired.([]any)
 	if !ok {

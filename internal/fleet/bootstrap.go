@@ -51,6 +51,8 @@ func accountObjects(namespace string, manages bool) []client.Object {
 	return objects
 }
 
+// operatorClusterRules are the rights of the operator's account in a guarded cluster; one that manages
+// others reads and labels Clusters too.
 func operatorClusterRules(manages bool) []rbacv1.PolicyRule {
 	write := []string{"get", "list", "watch", "create", "update", "patch", "delete"}
 	rules := []rbacv1.PolicyRule{

@@ -101,6 +101,8 @@ func managerOptions(ctx context.Context) manager.Options {
 	}
 }
 
+// setUp registers the controller: it hears of Clusters whose spec or labels change, of connections
+// until listening ends, and of what the member asks for again.
 func (r *clusters) setUp(listening context.Context, mgr manager.Manager) error {
 	connected := r.cache.GetClusterSource("cluster", func(_ context.Context, o client.Object) []ctrl.Request {
 		return []ctrl.Request{{NamespacedName: client.ObjectKeyFromObject(o)}}

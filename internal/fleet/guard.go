@@ -99,6 +99,8 @@ func newLoop(s *station, l *link) *loop {
 
 func (l *loop) options() Options { return l.station.fleet.options }
 
+// run guards the cluster until the context ends, and returns when everything beside it has ended too:
+// the webhook, the survey, the reports, the scan and the learner.
 func (l *loop) run(ctx context.Context) {
 	defer close(l.done)
 	var beside sync.WaitGroup

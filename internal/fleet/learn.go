@@ -47,12 +47,14 @@ type Sighted struct {
 	Kind, Namespace, Name string
 	// Environment that the Namespace of the object claims, "" for that of the cluster.
 	Environment string
-	Found       []Found
+	// Found in its fields.
+	Found []Found
 }
 
 // Learned is what is known of the addresses in one cluster. While the cluster does not
 // answer, that is what was known when it did.
 type Learned struct {
+	// Cluster as it was last seen, and the Objects in it that name addresses.
 	Cluster Cluster
 	Objects []Sighted
 	// complete: kinds that are not followed are not there.

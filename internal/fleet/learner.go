@@ -194,6 +194,8 @@ func (r *learner) news() {
 	}
 }
 
+// run learns until the context ends: at once when woken, else every rediscover, and after an error
+// with a delay that doubles from backoffFirst to backoffLast.
 func (r *learner) run(ctx context.Context) {
 	defer close(r.done)
 	defer r.stopAll()

@@ -313,6 +313,7 @@ func (m *member) update(change func(*Member)) {
 	}
 }
 
+// snapshot is the state with those of its clusters, sorted by namespace and name.
 func (m *member) snapshot() Member {
 	m.mu.Lock()
 	state := m.state

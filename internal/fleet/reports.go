@@ -36,6 +36,7 @@ const (
 
 // Reports writes the reports of one cluster.
 type Reports struct {
+	// Client of the account that may write them.
 	Client dynamic.Interface
 	// Timeout of every request.
 	Timeout time.Duration
@@ -118,6 +119,8 @@ func filter(all []*unstructured.Unstructured, keep func(*unstructured.Unstructur
 	return out
 }
 
+// hold makes the reports of one resource those that are desired. An error names each that could not be
+// written or deleted; the others are.
 func (r Reports) hold(ctx context.Context, resource schema.GroupVersionResource, h held, desired []*unstructured.Unstructured) error {
 	live, err := r.list(ctx, resource, h)
 	if err != nil {

@@ -59,6 +59,7 @@ func (k ScanKind) resource() schema.GroupResource {
 
 // ScanObject is an object that is there.
 type ScanObject struct {
+	// Kind as it was asked for, and where the object is; Namespace is "" beside namespaces.
 	Kind            ScanKind
 	Namespace, Name string
 	// NamespaceLabels: of the labels of its namespace, the one that decides.

@@ -73,6 +73,8 @@ func (r *scanReader) list(ctx context.Context, resource schema.GroupVersionResou
 	}
 }
 
+// page hands the raw items of one page to visit, from a continuation, "" for the first. It waits for its
+// turn, and takes no longer than scanTimeout.
 func (r *scanReader) page(ctx context.Context, resource schema.GroupVersionResource, from string, visit func(raw []byte) error) (metav1.ListMeta, error) {
 	if err := r.pace.Wait(ctx); err != nil {
 		return metav1.ListMeta{}, err
@@ -118,6 +120,7 @@ func readList(from io.Reader, visit func(raw []byte) error) (meta metav1.ListMet
 	return meta, expect(d, json.Delim('}'))
 }
 
+// readItems hands on one item after the other, so that a page is never decoded as a whole.
 func readItems(d *json.Decoder, visit func(raw []byte) error) error {
 	token, err := d.Token()
 	if err != nil || token == nil { // null for none
@@ -204,6 +207,7 @@ func (r *scanReader) watch(ctx context.Context, kind ScanKind, version, revision
 	}
 }
 
+// watchOnce tells of changes after a revision until the watch ends, and returns the last revision it heard of.
 func (r *scanReader) watchOnce(ctx context.Context, kind ScanKind, resource schema.GroupVersionResource, revision string, tell func(scanEvent)) (string, error) {
 	body, err := r.request(resource).Param("watch", "true").Param("allowWatchBookmarks", "true").Param("resourceVersion", revision).Stream(ctx)
 	if err != nil {

@@ -46,6 +46,7 @@ var (
 // was created a moment ago.
 var mapper = newMapper()
 
+// newMapper is a mapper of these kinds, each with its scope.
 func newMapper() meta.RESTMapper {
 	m := meta.NewDefaultRESTMapper(nil)
 	for _, kind := range []schema.GroupVersionKind{

@@ -154,6 +154,7 @@ func (s *sights) Delete(o any) error {
 // Resync implements cache.ReflectorStore.
 func (s *sights) Resync() error { return nil }
 
+// put notes what an object holds now, and tells only when that is something else than before.
 func (s *sights) put(name types.NamespacedName, now sight) {
 	s.mu.Lock()
 	before := s.byName[name]

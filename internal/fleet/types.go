@@ -41,6 +41,7 @@ type Target struct {
 type Desired struct {
 	// Revision must change whenever anything else in here does.
 	Revision string
+	// Guards, Policies and Bindings are all of Skott's that are to be there: others are deleted.
 	Guards   []*skottv1.Guard
 	Policies []*admissionv1.ValidatingAdmissionPolicy
 	Bindings []*admissionv1.ValidatingAdmissionPolicyBinding

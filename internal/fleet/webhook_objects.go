@@ -194,6 +194,8 @@ func (w *Webhook) deployment(namespace string) *appsv1.Deployment {
 	}}
 }
 
+// podSpec fits the restricted Pod Security level, and spreads the replicas over nodes and zones as far
+// as there are any.
 func (w *Webhook) podSpec(namespace string) corev1.PodSpec {
 	spread := func(key string) corev1.TopologySpreadConstraint {
 		return corev1.TopologySpreadConstraint{MaxSkew: 1, TopologyKey: key, WhenUnsatisfiable: corev1.ScheduleAnyway,

@@ -87,6 +87,7 @@ type webhookWatch struct {
 	running sync.WaitGroup
 }
 
+// startWebhookWatch follows what the webhook is made of, by metadata alone, and wakes the loop at every change.
 func startWebhookWatch(ctx context.Context, config *rest.Config, namespace string, wake func()) (*webhookWatch, error) {
 	c, err := metadata.NewForConfig(config)
 	if err != nil {

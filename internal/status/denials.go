@@ -15,7 +15,8 @@ type AuditView struct {
 	Fault string
 	// Received is when denials by a cluster, those of live proofs too, came last, by its Key.
 	Received map[string]time.Time
-	Now      time.Time
+	// Now is when the view was made.
+	Now time.Time
 	// Patience is how long a cluster may be silent. The live proof is denied more often.
 	Patience time.Duration
 }

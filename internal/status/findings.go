@@ -20,6 +20,7 @@ const maxRows = 256
 // Scanned is a guarded cluster, scanned or not, with where it is.
 type Scanned struct {
 	Cluster
+	// Datacenter of its ManagementCluster, for the breakdown.
 	Datacenter string
 	// Outdated: the last round was by other rules than those of now.
 	Outdated bool
@@ -27,6 +28,7 @@ type Scanned struct {
 
 // Survey is every cluster that may hold objects that cross.
 type Survey struct {
+	// Clusters of all members, also those that were never scanned.
 	Clusters []Scanned
 	// Unlisted ManagementClusters may have Clusters that are not among these.
 	Unlisted []string

@@ -19,7 +19,8 @@ const maxNote = 250
 // Happening is something that happened, for an Event on the object that it happened to.
 type Happening struct {
 	// Unwelcome: somebody should look at it.
-	Unwelcome    bool
+	Unwelcome bool
+	// Reason in CamelCase, Note in a sentence.
 	Reason, Note string
 	// Namespace and Name of the Cluster that it is about; empty if it is about the object
 	// itself.

@@ -35,6 +35,7 @@ const (
 
 // GuardState is what is known of the guard of a cluster.
 type GuardState struct {
+	// Phase, with a Reason of the API and a Message for people, which may be empty.
 	Phase   Phase
 	Reason  string
 	Message string
@@ -73,6 +74,7 @@ const (
 
 // WebhookState is what is known of the guard webhook of a cluster.
 type WebhookState struct {
+	// Phase says whether it acts, Message why not.
 	Phase   WebhookPhase
 	Message string
 	// ProvedRevision is the last one whose canary it denied.
@@ -92,10 +94,12 @@ func (w *WebhookState) Enter(now time.Time, phase WebhookPhase, message string) 
 // Cluster is one API server to guard: the one of a ManagementCluster itself, or of a Cluster
 // under it.
 type Cluster struct {
+	// ManagementCluster by name.
 	ManagementCluster string
 	// Namespace and Name of the Cluster; empty for the ManagementCluster itself.
 	Namespace, Name string
-	Role            skottv1.Role
+	// Role decides which policies it holds.
+	Role skottv1.Role
 	// Endpoint is host:port of the API server.
 	Endpoint string
 	// UID of its namespace kube-system, which identifies it; empty until it answered.
