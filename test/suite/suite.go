@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -73,6 +74,26 @@ func Asks(ctx context.Context, hub client.Client, o Conditioned, kind string) st
 		return err.Error()
 	}
 	return Says(o, kind)
+}
+
+// Environment of a name, to be read.
+func Environment(name string) *skottv1.Environment {
+	return &skottv1.Environment{ObjectMeta: metav1.ObjectMeta{Name: name}}
+}
+
+// ManagementCluster of a name, to be read.
+func ManagementCluster(name string) *skottv1.ManagementCluster {
+	return &skottv1.ManagementCluster{ObjectMeta: metav1.ObjectMeta{Name: name}}
+}
+
+// DataBoundary of a name, to be read.
+func DataBoundary(name string) *skottv1.DataBoundary {
+	return &skottv1.DataBoundary{ObjectMeta: metav1.ObjectMeta{Name: name}}
+}
+
+// DataLocation of a name, to be read.
+func DataLocation(name string) *skottv1.DataLocation {
+	return &skottv1.DataLocation{ObjectMeta: metav1.ObjectMeta{Name: name}}
 }
 
 // Explain adds to a story that failed what a user would look at first: the conditions in the Ops Cluster, and how the

@@ -6,7 +6,6 @@ package fleet_test
 
 import (
 	"context"
-	"os"
 	"reflect"
 	"slices"
 	"sync"
@@ -24,6 +23,7 @@ import (
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/config/crd"
 	"github.com/skott-dev/skott/internal/fleet"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -42,22 +42,14 @@ func TestFleet(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	ctrllog.SetLogger(GinkgoLogr)
-	dir, err := os.MkdirTemp("", "skott-fleet-")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(os.RemoveAll, dir)
-	env, err = testenv.Start(ctx, dir)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return env.Stop() })
-	servers, err := env.NewServers(ctx,
-		testenv.Options{Name: "management"}, testenv.Options{Name: "alpha"}, testenv.Options{Name: "bravo"},
-		testenv.Options{Name: "legacy", Flags: []string{
-			"--runtime-config=admissionregistration.k8s.io/v1=false",
-			// Each of these waits for the API that is off.
-			"--disable-admission-plugins=ServiceAccount,ValidatingAdmissionPolicy,MutatingAdmissionPolicy," +
-				"ValidatingAdmissionWebhook,MutatingAdmissionWebhook",
-		}})
-	Expect(err).NotTo(HaveOccurred())
+	var servers []*testenv.Server
+	// Each of the plugins waits for the API that is off.
+	withoutPolicies := testenv.Options{Name: "legacy", Flags: []string{
+		"--runtime-config=admissionregistration.k8s.io/v1=false",
+		"--disable-admission-plugins=ServiceAccount,ValidatingAdmissionPolicy,MutatingAdmissionPolicy," +
+			"ValidatingAdmissionWebhook,MutatingAdmissionWebhook",
+	}}
+	env, servers = suite.Start(ctx, "fleet", append(suite.Named("management", "alpha", "bravo"), withoutPolicies)...)
 	management, alpha, bravo, legacy = servers[0], servers[1], servers[2], servers[3]
 	Expect(management.StartClusterAPI(ctx)).To(Succeed())
 })

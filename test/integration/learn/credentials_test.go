@@ -19,13 +19,14 @@ import (
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/address"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
 // readSecrets allows, or forbids, that the Secrets of a ManagementCluster are read.
 func readSecrets(ctx SpecContext, name string, allowed bool) {
 	GinkgoHelper()
-	mc := &skottv1.ManagementCluster{ObjectMeta: named(name)}
+	mc := suite.ManagementCluster(name)
 	Expect(hub.Patch(ctx, mc, client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"spec":{"learn":{"secrets":%t}}}`, allowed)))).To(Succeed())
 }
 
@@ -81,7 +82,7 @@ func fingerprintsCredentials(ctx SpecContext) {
 	eventually(ctx, func(g Gomega) {
 		g.Expect(learned(ctx, key.Fingerprint(backup).String())).To(HaveLen(1))
 		g.Expect(learned(ctx, key.Fingerprint(borrowed).String())).To(HaveLen(1))
-		g.Expect(condition(ctx, &skottv1.ManagementCluster{ObjectMeta: named("sto2")}, skottv1.ConditionLearning)).To(ContainSubstring("=True"))
+		g.Expect(suite.Asks(ctx, hub, suite.ManagementCluster("sto2"), skottv1.ConditionLearning)).To(HavePrefix("True/"))
 	}, 30*time.Second)
 	d := learned(ctx, key.Fingerprint(backup).String())[0]
 	Expect(d.Spec.EnvironmentRef.Name).To(Equal("production"))
@@ -109,10 +110,10 @@ func fingerprintsCredentials(ctx SpecContext) {
 		locations := learned(ctx, key.Fingerprint(borrowed).String())
 		g.Expect(locations).To(HaveLen(2))
 		for i := range locations {
-			g.Expect(condition(ctx, &locations[i], skottv1.ConditionContested)).To(ContainSubstring("=True"))
+			g.Expect(suite.Asks(ctx, hub, &locations[i], skottv1.ConditionContested)).To(HavePrefix("True/"))
 		}
-		g.Expect(condition(ctx, &skottv1.Environment{ObjectMeta: named("staging")}, skottv1.ConditionSeparated)).
-			To(And(ContainSubstring("=False"), ContainSubstring("Secret default/copied in staging"), ContainSubstring("Secret default/common in sto2")))
+		g.Expect(suite.Asks(ctx, hub, suite.Environment("staging"), skottv1.ConditionSeparated)).
+			To(And(HavePrefix("False/"), ContainSubstring("Secret default/copied in staging"), ContainSubstring("Secret default/common in sto2")))
 	}, 30*time.Second)
 	Expect(learned(ctx, key.Fingerprint(own).String())).To(BeEmpty(), "staging's own is of no interest")
 
@@ -140,7 +141,7 @@ func fingerprintsCredentials(ctx SpecContext) {
 	By("forgetting what staging is not read for any more")
 	readSecrets(ctx, "staging", false)
 	eventually(ctx, func(g Gomega) {
-		g.Expect(condition(ctx, &skottv1.ManagementCluster{ObjectMeta: named("staging")}, skottv1.ConditionLearning)).To(ContainSubstring("=True"))
+		g.Expect(suite.Asks(ctx, hub, suite.ManagementCluster("staging"), skottv1.ConditionLearning)).To(HavePrefix("True/"))
 	}, 20*time.Second)
 }
 
@@ -159,8 +160,8 @@ func saysThatSecretsAreForbidden(ctx SpecContext, guest *testenv.Server) {
 	GinkgoHelper()
 	readSecrets(ctx, guest.Name(), true)
 	eventually(ctx, func(g Gomega) {
-		g.Expect(condition(ctx, &skottv1.ManagementCluster{ObjectMeta: named(guest.Name())}, skottv1.ConditionLearning)).
-			To(And(ContainSubstring("=False/LearningGaps"), ContainSubstring("Secret: forbidden")))
+		g.Expect(suite.Asks(ctx, hub, suite.ManagementCluster(guest.Name()), skottv1.ConditionLearning)).
+			To(And(HavePrefix("False/LearningGaps: "), ContainSubstring("Secret: forbidden")))
 	}, 30*time.Second)
 	create(ctx, guest, volume(many+2))
 	becomesRefused(ctx, staging, volume(many+2))

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -27,16 +28,16 @@ var _ = Describe("Learning", Ordered, func() {
 		// Staging already uses a bucket of production when Skott comes.
 		create(ctx, sto2, bucket("common", "common"))
 		create(ctx, staging, bucket("borrowed", "common"))
-		Expect(ops.ApplyYAML(ctx, []byte(platform))).To(Succeed())
-		connect(ctx, sto2, "production", string(sto2.Kubeconfig()))
-		connect(ctx, osl2, "production", string(osl2.Kubeconfig()))
-		connect(ctx, staging, "staging", string(staging.Kubeconfig()))
+		Expect(ops.Declare(ctx, platform)).To(Succeed())
+		connect(ctx, sto2, "production", sto2.Kubeconfig())
+		connect(ctx, osl2, "production", osl2.Kubeconfig())
+		connect(ctx, staging, "staging", staging.Kubeconfig())
 		startOperator(ctx)
 		for _, name := range []string{"sto2", "osl2", "staging"} {
 			eventually(ctx, func(g Gomega) {
-				mc := &skottv1.ManagementCluster{ObjectMeta: named(name)}
-				g.Expect(condition(ctx, mc, skottv1.ConditionGuarded)).To(ContainSubstring("=True"))
-				g.Expect(condition(ctx, mc, skottv1.ConditionLearning)).To(ContainSubstring("=True"))
+				mc := suite.ManagementCluster(name)
+				g.Expect(suite.Asks(ctx, hub, mc, skottv1.ConditionGuarded)).To(HavePrefix("True/"))
+				g.Expect(suite.Asks(ctx, hub, mc, skottv1.ConditionLearning)).To(HavePrefix("True/"))
 			}, 3*time.Minute)
 		}
 	}, NodeTimeout(5*time.Minute))
@@ -169,28 +170,23 @@ func reportsContested(ctx SpecContext) {
 		d := &locations[i]
 		other := map[string]string{"production": "staging", "staging": "production"}[d.Spec.EnvironmentRef.Name]
 		eventually(ctx, func(g Gomega) {
-			g.Expect(condition(ctx, d, skottv1.ConditionContested)).To(And(ContainSubstring("=True"), ContainSubstring(other+": "+both[other])))
+			g.Expect(suite.Asks(ctx, hub, d, skottv1.ConditionContested)).To(And(HavePrefix("True/"), ContainSubstring(other+": "+both[other])))
 			g.Expect(d.Status.Seen).To(Equal(both[d.Spec.EnvironmentRef.Name]))
 		}, 10*time.Second)
 	}
 	for _, name := range []string{"production", "staging"} {
 		eventually(ctx, func(g Gomega) {
-			g.Expect(condition(ctx, &skottv1.Environment{ObjectMeta: named(name)}, skottv1.ConditionSeparated)).
-				To(And(ContainSubstring("=False"), ContainSubstring(both["production"]), ContainSubstring(both["staging"])))
+			g.Expect(suite.Asks(ctx, hub, suite.Environment(name), skottv1.ConditionSeparated)).
+				To(And(HavePrefix("False/"), ContainSubstring(both["production"]), ContainSubstring(both["staging"])))
 		}, 10*time.Second)
 	}
 
 	By("declaring it shared")
-	Expect(ops.ApplyYAML(ctx, []byte(`
-apiVersion: skott.dev/v1alpha1
-kind: DataLocation
-metadata: {name: common}
-spec: {environmentRef: {name: production}, shared: true, addresses: [{type: Bucket, value: "https://s3.sto2.example/common"}]}
-`))).To(Succeed())
+	Expect(ops.Declare(ctx, `DataLocation common {environmentRef: {name: production}, shared: true, addresses: [{type: Bucket, value: "https://s3.sto2.example/common"}]}`)).To(Succeed())
 	eventually(ctx, func(g Gomega) {
 		g.Expect(try(ctx, staging, bucket("another", "common"))).To(Succeed())
-		g.Expect(condition(ctx, &locations[0], skottv1.ConditionContested)).To(ContainSubstring("=False"))
-		g.Expect(condition(ctx, &skottv1.Environment{ObjectMeta: named("staging")}, skottv1.ConditionSeparated)).NotTo(ContainSubstring("common"))
+		g.Expect(suite.Asks(ctx, hub, &locations[0], skottv1.ConditionContested)).To(HavePrefix("False/"))
+		g.Expect(suite.Asks(ctx, hub, suite.Environment("staging"), skottv1.ConditionSeparated)).NotTo(ContainSubstring("common"))
 	}, 20*time.Second)
 }
 
@@ -222,7 +218,7 @@ func followsKinds(ctx SpecContext) {
 		survives(ctx, name)
 	}
 	eventually(ctx, func(g Gomega) {
-		g.Expect(condition(ctx, &skottv1.ManagementCluster{ObjectMeta: named("sto2")}, skottv1.ConditionLearning)).To(ContainSubstring("=True"))
+		g.Expect(suite.Asks(ctx, hub, suite.ManagementCluster("sto2"), skottv1.ConditionLearning)).To(HavePrefix("True/"))
 	}, 20*time.Second)
 }
 
@@ -248,10 +244,10 @@ func comesBack(ctx SpecContext) {
 }
 
 func stopsLearning(ctx SpecContext) {
-	osl2MC := &skottv1.ManagementCluster{ObjectMeta: named("osl2")}
+	osl2MC := suite.ManagementCluster("osl2")
 	Expect(hub.Patch(ctx, osl2MC, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"learn":{"disabled":true}}}`)))).To(Succeed())
 	eventually(ctx, func(g Gomega) {
-		g.Expect(condition(ctx, osl2MC, skottv1.ConditionLearning)).To(ContainSubstring("=False/LearningDisabled"))
+		g.Expect(suite.Asks(ctx, hub, osl2MC, skottv1.ConditionLearning)).To(HavePrefix("False/LearningDisabled: "))
 	}, 10*time.Second)
 	create(ctx, osl2, bucket("quiet", "quiet"))
 	Consistently(func() error { return try(ctx, staging, bucket("x", "quiet")) }).WithContext(ctx).WithTimeout(3 * time.Second).Should(Succeed())
@@ -301,12 +297,12 @@ func saysWhatIsForbidden(ctx SpecContext) {
 	Expect(guest.ApplyYAML(ctx, []byte(walled))).To(Succeed())
 	config, err := guest.ConfigFor("bootstrap")
 	Expect(err).NotTo(HaveOccurred())
-	connect(ctx, guest, "production", string(testenv.KubeconfigFor("guest", config)))
-	mc := &skottv1.ManagementCluster{ObjectMeta: named("guest")}
+	connect(ctx, guest, "production", testenv.KubeconfigFor("guest", config))
+	mc := suite.ManagementCluster("guest")
 	eventually(ctx, func(g Gomega) {
-		g.Expect(condition(ctx, mc, skottv1.ConditionLearning)).To(And(ContainSubstring("=False/LearningGaps"),
+		g.Expect(suite.Asks(ctx, hub, mc, skottv1.ConditionLearning)).To(And(HavePrefix("False/LearningGaps: "),
 			ContainSubstring(`guest: ObjectStore.barmancloud.cnpg.io: forbidden`), ContainSubstring(`"skott-learner" could not be granted`)))
-		g.Expect(condition(ctx, mc, skottv1.ConditionGuarded)).To(ContainSubstring("=True"))
+		g.Expect(suite.Asks(ctx, hub, mc, skottv1.ConditionGuarded)).To(HavePrefix("True/"))
 	}, time.Minute)
 	create(ctx, guest, volume(many+1))
 	becomesRefused(ctx, staging, volume(many+1))
@@ -314,7 +310,7 @@ func saysWhatIsForbidden(ctx SpecContext) {
 	By("granting it")
 	Expect(guest.ApplyYAML(ctx, []byte(strings.ReplaceAll(walled, "[skott-operator, skott-canary]", "[skott-operator, skott-canary, skott-learner]")))).To(Succeed())
 	eventually(ctx, func(g Gomega) {
-		g.Expect(condition(ctx, mc, skottv1.ConditionLearning)).To(ContainSubstring("=True"))
+		g.Expect(suite.Asks(ctx, hub, mc, skottv1.ConditionLearning)).To(HavePrefix("True/"))
 	}, 80*time.Second)
 	saysThatSecretsAreForbidden(ctx, guest)
 	Expect(hub.Delete(ctx, mc)).To(Succeed())
@@ -362,7 +358,7 @@ func learnsMany(ctx SpecContext) {
 
 	By("connecting the cluster")
 	began := time.Now()
-	connect(ctx, big, "production", string(big.Kubeconfig()))
+	connect(ctx, big, "production", big.Kubeconfig())
 	// Seldom, because asking is work for the machine that is being measured.
 	Eventually(func() error { return try(ctx, staging, volume(many-1)) }).WithContext(ctx).WithTimeout(6 * time.Minute).WithPolling(time.Second).Should(refused)
 	AddReportEntry("the last is refused, after the cluster was connected,", time.Since(began).String())
@@ -421,8 +417,8 @@ func survivesBlindness(ctx SpecContext) {
 	Expect(operator.Stop()).To(Succeed())
 	Expect(operator.Start(ctx)).To(Succeed())
 	Eventually(func() string {
-		return condition(ctx, &skottv1.ManagementCluster{ObjectMeta: named("sto2")}, skottv1.ConditionReachable)
-	}).WithContext(ctx).WithTimeout(30 * time.Second).Should(ContainSubstring("=False"))
+		return suite.Asks(ctx, hub, suite.ManagementCluster("sto2"), skottv1.ConditionReachable)
+	}).WithContext(ctx).WithTimeout(30 * time.Second).Should(HavePrefix("False/"))
 	survives(ctx, "velero-3")
 
 	By("losing what was deleted meanwhile, and only after its retention")
@@ -431,7 +427,7 @@ func survivesBlindness(ctx SpecContext) {
 	survives(ctx, "velero-3")
 
 	By("deleting the whole production cluster")
-	Expect(hub.Delete(ctx, &skottv1.ManagementCluster{ObjectMeta: named("sto2")})).To(Succeed())
+	Expect(hub.Delete(ctx, suite.ManagementCluster("sto2"))).To(Succeed())
 	survives(ctx, "velero-4")
 	Expect(sto2.Stop()).To(Succeed())
 	survives(ctx, "velero-4")

@@ -7,7 +7,6 @@ package learn_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,16 +14,11 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
-
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -45,20 +39,10 @@ func TestLearn(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	ctrllog.SetLogger(GinkgoLogr)
-	dir, err := os.MkdirTemp("", "skott-learn-")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(os.RemoveAll, dir)
-	env, err = testenv.Start(ctx, dir)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return env.Stop() })
-	servers, err := env.NewServers(ctx, testenv.Options{Name: "ops"}, testenv.Options{Name: "sto2"},
-		testenv.Options{Name: "osl2"}, testenv.Options{Name: "staging"})
-	Expect(err).NotTo(HaveOccurred())
+	var servers []*testenv.Server
+	env, servers = suite.Start(ctx, "learn", suite.Named("ops", "sto2", "osl2", "staging")...)
 	ops, sto2, osl2, staging = servers[0], servers[1], servers[2], servers[3]
-	hub, err = ops.HubClient(0)
-	Expect(err).NotTo(HaveOccurred())
-
+	hub, operatorKubeconfig = suite.Install(ctx, env, ops)
 	locations, err := testenv.BackupStorageLocations(ctx)
 	Expect(err).NotTo(HaveOccurred())
 	barman, err = testenv.CRDs(ctx, testenv.BarmanCloud)
@@ -68,44 +52,18 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		group.Go(func() error { return s.Install(ctx, locations...) })
 	}
 	Expect(group.Wait()).To(Succeed())
-	operatorKubeconfig, err = env.InstallOperator(ctx, ops)
-	Expect(err).NotTo(HaveOccurred())
 }, NodeTimeout(4*time.Minute))
 
 const platform = `
-apiVersion: skott.dev/v1alpha1
-kind: Environment
-metadata: {name: production}
-spec: {stage: production}
----
-apiVersion: skott.dev/v1alpha1
-kind: Environment
-metadata: {name: staging}
-spec: {stage: staging}
----
-apiVersion: skott.dev/v1alpha1
-kind: DataBoundary
-metadata: {name: customer-data}
-spec: {action: Deny}
+Environment production {stage: production}
+Environment staging {stage: staging}
+DataBoundary customer-data {action: Deny}
 `
 
-// connect makes a server a ManagementCluster of its name.
-func connect(ctx context.Context, s *testenv.Server, environment, kubeconfig string) {
+// connect makes a server a ManagementCluster of its name, in a datacenter of its name.
+func connect(ctx context.Context, s *testenv.Server, environment string, kubeconfig []byte) {
 	GinkgoHelper()
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "skott-system", Name: s.Name()}, Data: map[string][]byte{"value": []byte(kubeconfig)}}
-	if err := hub.Create(ctx, secret); !apierrors.IsAlreadyExists(err) {
-		Expect(err).NotTo(HaveOccurred())
-	}
-	Expect(ops.ApplyYAML(ctx, fmt.Appendf(nil, `
-apiVersion: skott.dev/v1alpha1
-kind: ManagementCluster
-metadata: {name: %[1]s}
-spec:
-  environmentRef: {name: %[2]s}
-  datacenter: %[1]s
-  role: Management
-  connection: {kubeconfigSecretRef: {namespace: skott-system, name: %[1]s}}
-`, s.Name(), environment))).To(Succeed())
+	Expect(ops.Connect(ctx, s.Name(), environment, kubeconfig, "datacenter: "+s.Name())).To(Succeed())
 }
 
 func startOperator(ctx context.Context) {
@@ -165,20 +123,3 @@ func learned(ctx context.Context, value string) []skottv1.DataLocation {
 	}
 	return out
 }
-
-// condition is TYPE=STATUS/REASON: MESSAGE of one.
-func condition(ctx context.Context, o interface {
-	client.Object
-	GetConditions() []metav1.Condition
-}, kind string) string {
-	if err := hub.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
-		return err.Error()
-	}
-	c := meta.FindStatusCondition(o.GetConditions(), kind)
-	if c == nil {
-		return "none"
-	}
-	return fmt.Sprintf("%s=%s/%s: %s", c.Type, c.Status, c.Reason, c.Message)
-}
-
-func named(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name} }

@@ -7,19 +7,16 @@ package parity_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -34,41 +31,15 @@ func TestParity(t *testing.T) {
 	RunSpecs(t, "Parity Suite")
 }
 
-const platform = `
-apiVersion: skott.dev/v1alpha1
-kind: Environment
-metadata: {name: %[1]s}
-spec: {stage: %[1]s}
----
-apiVersion: skott.dev/v1alpha1
-kind: ManagementCluster
-metadata: {name: mc-%[1]s}
-spec:
-  environmentRef: {name: %[1]s}
-  datacenter: sto2
-  role: Management
-  connection: {kubeconfigSecretRef: {namespace: skott-system, name: mc-%[1]s}}
-`
-
 var _ = BeforeSuite(func(ctx SpecContext) {
-	ctrllog.SetLogger(GinkgoLogr)
-	dir, err := os.MkdirTemp("", "skott-parity-")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(os.RemoveAll, dir)
-	env, err = testenv.Start(ctx, dir)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return env.Stop() })
-	servers, err := env.NewServers(ctx, testenv.Options{Name: "ops"}, testenv.Options{Name: "production"}, testenv.Options{Name: "staging"})
-	Expect(err).NotTo(HaveOccurred())
+	var servers []*testenv.Server
+	env, servers = suite.Start(ctx, "parity", suite.Named("ops", "production", "staging")...)
 	ops, production, staging = servers[0], servers[1], servers[2]
-	hub, err = ops.HubClient(0)
-	Expect(err).NotTo(HaveOccurred())
-	kubeconfig, err := env.InstallOperator(ctx, ops)
-	Expect(err).NotTo(HaveOccurred())
-	for name, s := range map[string]*testenv.Server{"production": production, "staging": staging} {
-		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "skott-system", Name: "mc-" + name}, Data: map[string][]byte{"value": s.Kubeconfig()}}
-		Expect(hub.Create(ctx, secret)).To(Succeed())
-		Expect(ops.ApplyYAML(ctx, fmt.Appendf(nil, platform, name))).To(Succeed())
+	var kubeconfig []byte
+	hub, kubeconfig = suite.Install(ctx, env, ops)
+	for _, s := range servers[1:] {
+		Expect(ops.Declare(ctx, "Environment "+s.Name()+" {stage: "+s.Name()+"}")).To(Succeed())
+		Expect(ops.Connect(ctx, "mc-"+s.Name(), s.Name(), s.Kubeconfig())).To(Succeed())
 	}
 	operator, err := env.StartOperator(ctx, "operator", kubeconfig, "--canary-interval=2s", "--probe-interval=1s", "--survey-interval=1s", "--zap-log-level=debug")
 	Expect(err).NotTo(HaveOccurred())
@@ -134,11 +105,7 @@ func environment(ctx context.Context, name string) *skottv1.Environment {
 
 // says is STATUS/REASON: MESSAGE of condition SecurityParity.
 func says(ctx context.Context, name string) string {
-	c := meta.FindStatusCondition(environment(ctx, name).Status.Conditions, skottv1.ConditionSecurityParity)
-	if c == nil {
-		return "none"
-	}
-	return fmt.Sprintf("%s/%s: %s", c.Status, c.Reason, c.Message)
+	return suite.Asks(ctx, hub, suite.Environment(name), skottv1.ConditionSecurityParity)
 }
 
 func eventually(ctx context.Context, want OmegaMatcher) {
