@@ -19,8 +19,8 @@ import (
 // informer of client-go would do the same with twice the goroutines and a buffer of 16 KB, of
 // which a fleet of a thousand clusters would have many thousands.
 type mirror struct {
-	// names: of the objects only the names matter.
-	names bool
+	// whole is the one object that is kept whole, "" for all; of the others only the names matter.
+	whole string
 	// changed is called after each change, without the lock.
 	changed func()
 
@@ -34,12 +34,12 @@ type mirrored struct {
 	resource  schema.GroupVersionResource
 	namespace string
 	tweak     func(*metav1.ListOptions)
-	names     bool
+	whole     string
 }
 
 // startMirror follows metadata until the context ends, and wakes at each event.
 func startMirror(ctx context.Context, c metadata.Interface, what mirrored, wake func(), running *sync.WaitGroup) *mirror {
-	m := &mirror{names: what.names, changed: wake, objects: map[string]*metav1.PartialObjectMetadata{}}
+	m := &mirror{whole: what.whole, changed: wake, objects: map[string]*metav1.PartialObjectMetadata{}}
 	resource := c.Resource(what.resource).Namespace(what.namespace)
 	tweak := what.tweak
 	if tweak == nil {
@@ -141,7 +141,7 @@ func (m *mirror) kept(o any) (*metav1.PartialObjectMetadata, error) {
 	if !ok {
 		return nil, fmt.Errorf("cannot keep %T: it is no metadata", o)
 	}
-	if m.names {
+	if m.whole != "" && m.whole != object.Name {
 		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: object.Name, ResourceVersion: object.ResourceVersion}}, nil
 	}
 	object.ManagedFields = nil

@@ -26,7 +26,7 @@ import (
 type watch struct {
 	objects    map[string]*mirror // by kind
 	namespaces *mirror
-	// definitions are all CRDs by name: what the cluster serves follows from them.
+	// definitions are all CRDs: what the cluster serves follows from their names.
 	definitions *mirror
 	running     sync.WaitGroup
 	cancel      context.CancelFunc
@@ -48,11 +48,10 @@ func startWatch(ctx context.Context, config *rest.Config, wake func()) (*watch, 
 	w.objects[kindPolicy.Kind] = start(admission.WithResource("validatingadmissionpolicies"), managed)
 	w.objects[kindBinding.Kind] = start(admission.WithResource("validatingadmissionpolicybindings"), managed)
 	w.objects[kindGuard.Kind] = start(skottv1.GroupVersion.WithResource("guards"), managed)
-	w.objects[kindCRD.Kind] = start(apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions"),
-		func(o *metav1.ListOptions) { o.FieldSelector = "metadata.name=" + guardCRDName })
 	w.definitions = startMirror(ctx, c, mirrored{
-		resource: apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions"), namespace: metav1.NamespaceAll, names: true,
+		resource: apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions"), namespace: metav1.NamespaceAll, whole: guardCRDName,
 	}, wake, &w.running)
+	w.objects[kindCRD.Kind] = w.definitions
 	w.namespaces = start(corev1.SchemeGroupVersion.WithResource("namespaces"),
 		func(o *metav1.ListOptions) { o.LabelSelector = skottv1.LabelEnvironment })
 	return w, nil
@@ -87,7 +86,7 @@ func (w *watch) suspects(records map[objectKey]record) map[objectKey]bool {
 		}
 		for _, live := range m.list() {
 			key := objectKey{kind, live.Name}
-			if r, ok := records[key]; !ok || r.drifted(live) {
+			if r, ok := records[key]; ok && r.drifted(live) || !ok && carries(live.Labels, managed) {
 				found[key] = true
 			}
 		}
