@@ -24,9 +24,11 @@ import (
 const (
 	// scanIdle is how often it is looked whether there is anything to do.
 	scanIdle = time.Second
-	// scanPause after a change of addresses, at first: many are learned together. As long is
+	// scanPause after a change of addresses, at first, and scanPausePer cluster of the fleet if that
+	// is longer: many are learned together, and all clusters are read again. As long is
 	// between two lists of the kinds with findings.
-	scanPause = 5 * time.Second
+	scanPause    = 5 * time.Second
+	scanPausePer = 50 * time.Millisecond
 	// unprovedFor is how long a cluster may not be proved before everything is watched.
 	unprovedFor = 30 * time.Second
 	// maxUnanswered kinds one after the other, and it is asked whether the cluster answers at all.
@@ -167,7 +169,7 @@ func (s *scanner) due(ctx context.Context, scanning Scanning) error {
 	if s.addresses != scanning.Addresses {
 		s.addresses, s.changed = scanning.Addresses, true
 		if now.Sub(s.listedAt) > 4*s.pause {
-			s.pause = scanPause
+			s.pause = s.firstPause()
 		}
 		if s.listAt.IsZero() {
 			s.listAt = now.Add(s.pause)
@@ -186,9 +188,14 @@ func (s *scanner) due(ctx context.Context, scanning Scanning) error {
 	return s.some(ctx, scanning, now)
 }
 
+// firstPause is how long the first change of addresses waits for more.
+func (s *scanner) firstPause() time.Duration {
+	return max(scanPause, min(scanPausePer*time.Duration(s.loop.station.fleet.Size()), s.loop.options().ScanInterval))
+}
+
 // some lists the kinds that are to be listed anew, and after a change of addresses those with findings.
 func (s *scanner) some(ctx context.Context, scanning Scanning, now time.Time) error {
-	crossing := s.changed && now.Sub(s.changedAt) > scanPause
+	crossing := s.changed && now.Sub(s.changedAt) > s.firstPause()
 	if crossing {
 		s.changed, s.changedAt = false, now
 	}
