@@ -29,6 +29,7 @@ import (
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/fleet"
+	"github.com/skott-dev/skott/internal/flow"
 	"github.com/skott-dev/skott/internal/metrics"
 	"github.com/skott-dev/skott/internal/policy"
 	"github.com/skott-dev/skott/internal/status"
@@ -64,6 +65,9 @@ type publication struct {
 	// asked remembers what a cluster was asked to hold, by its key: guard loops ask every
 	// time they wake, and Guards of a megabyte take long to make.
 	asked sync.Map
+	// alike is what clusters hold that are published the same Guards, by their revision: what
+	// is one object here is encoded once for all of them.
+	alike sync.Map
 	// draft is the policy with the drafts of boundaries in place of their rules; nil if there is none.
 	draft *policy.Policy
 	// boundaries are those that it was made of, by name.
@@ -306,16 +310,27 @@ func (p *publication) ask(c status.Cluster) (*asked, bool) {
 	rules := p.policy.Rules()
 	families := rules.Families(c.Groups)
 	guards := p.policy.Guards(g, c.Namespaces, families)
-	d := fleet.Desired{
-		Revision: guards[0].Spec.Revision, Guards: guards, Policies: rules.Policies(families, p.policy.Denies()), Bindings: policy.Bindings(families, p.policy.Actions()...),
-		Webhook: p.webhooks.of(c, p.policy, guards),
-	}
-	for _, canary := range policy.Canaries(guards) {
-		d.Canaries = append(d.Canaries, fleet.Canary(canary))
-	}
+	d := p.alikeOf(guards, families)
+	d.Guards, d.Webhook = guards, p.webhooks.of(c, p.policy, guards)
 	a := &asked{cluster: g, namespaces: c.Namespaces, groups: c.Groups, desired: d}
 	p.asked.Store(c.Key(), a)
 	return a, true
+}
+
+// alikeOf is what all clusters hold whose Guards are of one revision, beside these.
+func (p *publication) alikeOf(guards []*skottv1.Guard, families []flow.Family) fleet.Desired {
+	revision := guards[0].Spec.Revision
+	made, _ := p.alike.LoadOrStore(revision, sync.OnceValue(func() fleet.Desired {
+		d := fleet.Desired{
+			Revision: revision, Policies: p.policy.Rules().Policies(families, p.policy.Denies()), Bindings: policy.Bindings(families, p.policy.Actions()...),
+		}
+		for _, canary := range policy.Canaries(guards) {
+			d.Canaries = append(d.Canaries, fleet.Canary(canary))
+		}
+		return d
+	}))
+	d, _ := made.(func() fleet.Desired)
+	return d()
 }
 
 // lastAsked is what a cluster was last asked to hold.

@@ -17,11 +17,16 @@ import (
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 )
 
+// keptTurns is how many publications old what a cluster holds may be, and still be changed by a
+// patch. In a large fleet the next publication often comes before the last cluster has the one
+// before, and to send it all of its Guards takes longer still.
+const keptTurns = 4
+
 // encodings keep what is sent to many clusters, so that it is encoded once: of Guards all but
-// the cluster that they stand in. What nobody asked for between two publications is dropped.
+// the cluster that they stand in. What nobody asked for in several publications is dropped.
 type encodings struct {
-	mu           sync.Mutex
-	present, old map[any]*encoding
+	mu    sync.Mutex
+	turns [keptTurns]map[any]*encoding // the present one first
 }
 
 // encoding is made by whoever asks first.
@@ -45,22 +50,24 @@ type encoding struct {
 func (e *encodings) turn() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.old, e.present = e.present, nil
+	copy(e.turns[1:], e.turns[:])
+	e.turns[0] = nil
 }
 
 // get is the encoding of a key.
 func (e *encodings) get(key, of any, fill func(*encoding)) *encoding {
 	e.mu.Lock()
-	found := e.present[key]
-	if found == nil {
-		if found = e.old[key]; found == nil {
-			found = &encoding{of: of}
-		}
-		if e.present == nil {
-			e.present = map[any]*encoding{}
-		}
-		e.present[key] = found
+	var found *encoding
+	for i := 0; i < len(e.turns) && found == nil; i++ {
+		found = e.turns[i][key]
 	}
+	if found == nil {
+		found = &encoding{of: of}
+	}
+	if e.turns[0] == nil {
+		e.turns[0] = map[any]*encoding{}
+	}
+	e.turns[0][key] = found
 	e.mu.Unlock()
 	found.once.Do(func() { fill(found) })
 	return found

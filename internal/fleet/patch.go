@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -116,18 +117,22 @@ func onlyOurs(owners []metav1.ManagedFieldsEntry) bool {
 // patchFrom is the merge patch of the spec that makes base e, nil if there is no small one. It
 // is made once, for all clusters that hold base.
 func (e *encoding) patchFrom(base *encoding) []byte {
-	if known, ok := e.patches.Load(base.hash); ok {
-		patch, _ := known.([]byte)
-		return patch
-	}
-	var patch []byte
-	if changes, ok := difference(base.spec(), e.spec()); ok {
-		if encoded, err := json.Marshal(changes); err == nil && len(encoded) <= maxPatch {
-			patch = encoded
+	made, _ := e.patches.LoadOrStore(base.hash, sync.OnceValue(func() []byte {
+		changes, ok := difference(base.spec(), e.spec())
+		if !ok {
+			return nil
 		}
+		patch, err := json.Marshal(changes)
+		if err != nil || len(patch) > maxPatch {
+			return nil
+		}
+		return patch
+	}))
+	patch, ok := made.(func() []byte)
+	if !ok {
+		return nil
 	}
-	e.patches.Store(base.hash, patch)
-	return patch
+	return patch()
 }
 
 // difference is what a merge patch (RFC 7396) of one spec to another one says. A null in it
