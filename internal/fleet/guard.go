@@ -426,10 +426,23 @@ func (l *loop) awaitEstablished(ctx context.Context, crd *unstructured.Unstructu
 	return nil
 }
 
+// outdated reports whether the proof under way is of what is not desired any more, and another
+// one was completed not long ago: in a large fleet all canaries of a cluster take seconds, and
+// what was published meanwhile must not wait for them; but where something is published all the
+// time, proofs have to come to their end as well.
+func (l *loop) outdated() bool {
+	c := l.station.snapshot()
+	if time.Since(c.Guard.ProvedAt) > proofGrace/2 {
+		return false
+	}
+	desired, ok := l.station.fleet.desired(c)
+	return ok && desired.Revision != l.proof.desired.Revision
+}
+
 // prove sends the canaries, and records what they show once that is settled.
 func (l *loop) prove(ctx context.Context) (time.Duration, error) {
 	p := l.proof
-	over, err := p.try(ctx, l.link.account.canary)
+	over, err := p.try(ctx, l.link.account.canary, l.outdated)
 	if err != nil || !over {
 		return 0, err
 	}

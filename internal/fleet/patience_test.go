@@ -60,11 +60,8 @@ func TestProofEndsWithSilence(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.close()
-	canary := &unstructured.Unstructured{}
-	canary.SetGroupVersionKind(kindNamespace)
-	canary.SetName("canary")
-	p := newProof(Desired{Canaries: []Canary{{Family: "one", Object: canary}, {Family: "two", Object: canary}, {Family: "three", Object: canary}}}, time.Minute)
-	over, err := p.try(context.Background(), l.account.operator)
+	p := threeCanaries()
+	over, err := p.try(context.Background(), l.account.operator, func() bool { return false })
 	if err == nil || over {
 		t.Errorf("the proof is over: %t, with error %v", over, err)
 	}
@@ -73,5 +70,36 @@ func TestProofEndsWithSilence(t *testing.T) {
 	}
 	if len(p.pending) != 3 {
 		t.Errorf("%d canaries are left", len(p.pending))
+	}
+}
+
+func threeCanaries() *proof {
+	canary := &unstructured.Unstructured{}
+	canary.SetGroupVersionKind(kindNamespace)
+	canary.SetName("canary")
+	return newProof(Desired{Canaries: []Canary{{Family: "one", Object: canary}, {Family: "two", Object: canary}, {Family: "three", Object: canary}}}, time.Minute)
+}
+
+// TestProofEndsWhenItIsOutdated publishes something else after the first canary. The proof is not over by that, even
+// if its time is, and nothing counts as admitted.
+func TestProofEndsWhenItIsOutdated(t *testing.T) {
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403}`)
+	}))
+	defer server.Close()
+	l, err := newLink(&rest.Config{Host: server.URL}, true, Options{Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	p := threeCanaries()
+	p.ends = time.Now()
+	over, err := p.try(context.Background(), l.account.operator, func() bool { return asked > 0 })
+	if err != nil || over || asked != 1 || len(p.pending) != 3 {
+		t.Errorf("over: %t, error: %v, %d asked, %d pending; want one that is broken off after the first", over, err, asked, len(p.pending))
 	}
 }

@@ -55,11 +55,12 @@ func newProof(d Desired, window time.Duration) *proof {
 // try sends the pending canaries once and says whether the proof is over. It does not wait:
 // drift that appears meanwhile must not either. An error means that the cluster could not
 // be asked: the canaries that are left would each take as long to find out the same, and the
-// status would go on saying what was so before.
-func (p *proof) try(ctx context.Context, c client.Client) (over bool, err error) {
+// status would go on saying what was so before. It is broken off when it is outdated.
+func (p *proof) try(ctx context.Context, c client.Client, outdated func() bool) (over bool, err error) {
 	p.tries++
+	broken := false
 	p.pending = slices.DeleteFunc(p.pending, func(i int) bool {
-		if err != nil {
+		if broken = broken || err != nil || outdated(); broken {
 			return false
 		}
 		canary, start := p.desired.Canaries[i], time.Now()
@@ -70,7 +71,7 @@ func (p *proof) try(ctx context.Context, c client.Client) (over bool, err error)
 		}
 		return p.results[i] == nil
 	})
-	return len(p.pending) == 0 || time.Now().After(p.ends), err
+	return len(p.pending) == 0 || !broken && time.Now().After(p.ends), err
 }
 
 // outcome names the families that were let through, and those that were refused for another
