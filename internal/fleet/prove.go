@@ -75,11 +75,16 @@ func (p *proof) try(ctx context.Context, c client.Client, outdated func() bool) 
 }
 
 // outcome names the families that were let through, and those that were refused for another
-// reason than ours.
+// reason than ours. While no boundary denies, an API server that does not know the Guard yet, as
+// after its start, lets pass what it otherwise refuses for that reason. Policies that fail
+// closed even then tell it from one whose guard is off.
 func (p *proof) outcome() (admitted, unanswered []string) {
+	blind := slices.ContainsFunc(p.desired.Policies, func(policy *admissionv1.ValidatingAdmissionPolicy) bool {
+		return policy.Spec.FailurePolicy != nil && *policy.Spec.FailurePolicy == admissionv1.Ignore
+	}) && slices.ContainsFunc(p.results, unconfigured)
 	for _, i := range p.pending {
 		family, err := p.desired.Canaries[i].Family, p.results[i]
-		if errors.Is(err, errAdmitted) {
+		if errors.Is(err, errAdmitted) && !blind {
 			admitted = append(admitted, family)
 		} else {
 			unanswered = append(unanswered, fmt.Sprintf("%s (%s)", family, brief(err)))
@@ -119,6 +124,16 @@ func denied(answer error, policies []*admissionv1.ValidatingAdmissionPolicy, wan
 		return nil
 	}
 	return answer
+}
+
+// unconfigured reports whether the answer to a canary is that a policy does not find what it reads.
+func unconfigured(answer error) bool {
+	var status apierrors.APIStatus
+	if answer == nil || !errors.As(answer, &status) {
+		return false
+	}
+	_, text, ok := policyDenial(status.Status().Message)
+	return ok && strings.HasPrefix(text, "failed to configure ")
 }
 
 // policyDenial takes apart what the API server says when a ValidatingAdmissionPolicy denies:

@@ -334,3 +334,38 @@ func TestRightsAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// An API server that does not know the Guard yet admits canaries, where policies fail open, and is not one whose guard is off.
+func TestOutcome(t *testing.T) {
+	says := func(text string) error { return apierrors.NewForbidden(pods, "a", errors.New(text)) }
+	denied := "ValidatingAdmissionPolicy 'skott-cluster' denied request: "
+	blind := says(denied + "failed to configure policy: failed to find resource referenced by paramKind: 'skott.dev/v1alpha1, Kind=Guard'")
+	for name, c := range map[string]struct {
+		failure              admissionv1.FailurePolicyType
+		results              []error
+		admitted, unanswered []string
+	}{
+		"admitted":                          {admissionv1.Fail, []error{errAdmitted, nil}, []string{"config"}, nil},
+		"admitted by one that fails open":   {admissionv1.Ignore, []error{errAdmitted, nil}, []string{"config"}, nil},
+		"open and another revision":         {admissionv1.Ignore, []error{errAdmitted, says(denied + "by r1")}, []string{"config"}, []string{"cluster"}},
+		"open and the Guard is not known":   {admissionv1.Ignore, []error{errAdmitted, blind}, nil, []string{"cluster", "config"}},
+		"closed and the Guard is not known": {admissionv1.Fail, []error{blind, blind}, nil, []string{"cluster", "config"}},
+		"closed by one policy and admitted": {admissionv1.Fail, []error{errAdmitted, blind}, []string{"config"}, []string{"cluster"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProof(Desired{
+				Policies: []*admissionv1.ValidatingAdmissionPolicy{{Spec: admissionv1.ValidatingAdmissionPolicySpec{FailurePolicy: &c.failure}}},
+				Canaries: []Canary{{Family: "config"}, {Family: "cluster"}},
+			}, time.Minute)
+			p.results = c.results
+			p.pending = slices.DeleteFunc(p.pending, func(i int) bool { return p.results[i] == nil })
+			admitted, unanswered := p.outcome()
+			for i := range unanswered {
+				unanswered[i], _, _ = strings.Cut(unanswered[i], " ")
+			}
+			if diff := cmp.Diff([][]string{c.admitted, c.unanswered}, [][]string{admitted, unanswered}); diff != "" {
+				t.Errorf("admitted and unanswered (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
