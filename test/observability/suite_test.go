@@ -20,8 +20,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/client-go/rest"
-	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -33,52 +33,10 @@ func TestObservability(t *testing.T) {
 // platform has one cluster with all that can be measured, and one that cannot be reached. In the first there was an
 // object that crosses before it was guarded.
 const platform = `
-apiVersion: skott.dev/v1alpha1
-kind: Environment
-metadata: {name: production}
-spec: {stage: production}
----
-apiVersion: skott.dev/v1alpha1
-kind: Environment
-metadata: {name: staging}
-spec: {stage: staging}
----
-apiVersion: skott.dev/v1alpha1
-kind: DataBoundary
-metadata: {name: customer-data}
-spec: {action: Deny}
----
-apiVersion: skott.dev/v1alpha1
-kind: DataLocation
-metadata: {name: production-data}
-spec:
-  environmentRef: {name: production}
-  addresses: [{type: Host, value: orders.db.prod.example}]
----
-apiVersion: v1
-kind: Secret
-metadata: {name: guarded, namespace: skott-system}
-stringData: {value: %[1]q, token: ` + token + `}
----
-apiVersion: skott.dev/v1alpha1
-kind: ManagementCluster
-metadata: {name: guarded}
-spec:
-  environmentRef: {name: staging}
-  datacenter: sto2
-  role: Management
-  connection: {kubeconfigSecretRef: {namespace: skott-system, name: guarded}}
-  audit: {tokenSecretRef: {name: guarded}}
-  webhook: {mode: URL, url: "https://127.0.0.1:%[2]d"}
----
-apiVersion: skott.dev/v1alpha1
-kind: ManagementCluster
-metadata: {name: missing}
-spec:
-  environmentRef: {name: production}
-  datacenter: sto2
-  role: Management
-  connection: {kubeconfigSecretRef: {namespace: skott-system, name: missing}}
+Environment production {stage: production}
+Environment staging {stage: staging}
+DataBoundary customer-data {action: Deny}
+DataLocation production-data {environmentRef: {name: production}, addresses: [{type: Host, value: orders.db.prod.example}]}
 `
 
 // crossing is an object of staging that names what is production's.
@@ -100,24 +58,17 @@ var (
 )
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	ctrllog.SetLogger(GinkgoLogr)
-	var err error
-	folder, err = os.MkdirTemp("", "skott-observability-")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(os.RemoveAll, folder)
-	env, err = testenv.Start(ctx, folder)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return env.Stop() })
-	servers, err := env.NewServers(ctx, testenv.Options{Name: "ops"}, testenv.Options{Name: "guarded", AuditPolicy: testenv.AuditMetadata})
-	Expect(err).NotTo(HaveOccurred())
+	var servers []*testenv.Server
+	env, servers = suite.Start(ctx, "observability", testenv.Options{Name: "ops"}, testenv.Options{Name: "guarded", AuditPolicy: testenv.AuditMetadata})
 	hub, guarded = servers[0], servers[1]
+	folder = env.Dir()
 	Expect(guarded.ApplyYAML(ctx, fmt.Appendf(nil, crossing, "old"))).To(Succeed())
 	reviews, err := testenv.FreePort()
 	Expect(err).NotTo(HaveOccurred())
 	operator := startOperator(ctx, reviews)
 	guard := startGuard(ctx, reviews)
 	file := filepath.Join(folder, "rules.yaml")
-	rules(suite{}, file)
+	rules(failing{}, file)
 	prometheus, err = testenv.StartPrometheus(ctx, folder, file, operator.MetricsURL(), guard.MetricsURL())
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() error { return prometheus.Stop() })
@@ -129,7 +80,10 @@ func startOperator(ctx context.Context, reviews int) *testenv.Operator {
 	GinkgoHelper()
 	kubeconfig, err := env.InstallOperator(ctx, hub)
 	Expect(err).NotTo(HaveOccurred())
-	Expect(hub.ApplyYAML(ctx, fmt.Appendf(nil, platform, guarded.Kubeconfig(), reviews))).To(Succeed())
+	Expect(hub.Declare(ctx, platform+testenv.Member("missing", "production"))).To(Succeed())
+	Expect(hub.WriteSecret(ctx, "guarded-audit", map[string][]byte{"token": []byte(token)})).To(Succeed())
+	Expect(hub.Connect(ctx, "guarded", "staging", guarded.Kubeconfig(), "audit: {tokenSecretRef: {name: guarded-audit}}",
+		fmt.Sprintf(`webhook: {mode: URL, url: "https://127.0.0.1:%d"}`, reviews))).To(Succeed())
 	certificate, key, err := hub.Serving()
 	Expect(err).NotTo(HaveOccurred())
 	for name, content := range map[string][]byte{"tls.crt": certificate, "tls.key": key, "ca.crt": hub.CA(), "token": []byte(token)} {
@@ -175,12 +129,12 @@ func meddle(ctx context.Context) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
-// suite lets helpers of tests fail a story.
-type suite struct{ testing.TB }
+// failing lets helpers of tests fail a story.
+type failing struct{ testing.TB }
 
-func (suite) Helper()           {}
-func (suite) Fatal(args ...any) { Fail(fmt.Sprint(args...), 1) }
-func (suite) Fatalf(format string, args ...any) {
+func (failing) Helper()           {}
+func (failing) Fatal(args ...any) { Fail(fmt.Sprint(args...), 1) }
+func (failing) Fatalf(format string, args ...any) {
 	Fail(fmt.Sprintf(format, args...), 1)
 }
 
@@ -225,7 +179,7 @@ var states = map[string]string{
 
 var _ = Describe("Prometheus", func() {
 	It("answers every query of the dashboard with data", func(ctx SpecContext) {
-		for _, q := range loadDashboard(suite{}).queries() {
+		for _, q := range loadDashboard(failing{}).queries() {
 			Eventually(func(g Gomega) {
 				series, err := ask(ctx, q.Expr)
 				g.Expect(err).NotTo(HaveOccurred(), q.Expr)
@@ -266,7 +220,7 @@ var _ = Describe("Prometheus", func() {
 					found[r.Name] = r.State
 				}
 			}
-			alerts := rules(suite{}, filepath.Join(GinkgoT().TempDir(), "rules.yaml"))
+			alerts := rules(failing{}, filepath.Join(GinkgoT().TempDir(), "rules.yaml"))
 			g.Expect(found).To(HaveLen(len(alerts)))
 			for name, state := range found {
 				g.Expect(state).To(Equal(cmp.Or(states[name], "inactive")), name)

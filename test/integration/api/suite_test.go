@@ -15,9 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/yaml"
 
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -32,19 +32,13 @@ var (
 
 func TestAPI(t *testing.T) {
 	RegisterFailHandler(Fail)
-	log.SetLogger(GinkgoLogr) // warnings of the API server belong to the spec that caused them
 	RunSpecs(t, "API Suite")
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	dir, err := os.MkdirTemp("", "skott-api-")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(os.RemoveAll, dir)
-	env, err = testenv.Start(ctx, dir)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return env.Stop() })
-	server, err = env.NewServer(ctx, testenv.Options{Name: "ops"})
-	Expect(err).NotTo(HaveOccurred())
+	var servers []*testenv.Server
+	env, servers = suite.Start(ctx, "api", testenv.Options{Name: "ops"})
+	server = servers[0]
 	Expect(server.Install(ctx, crds()...)).To(Succeed())
 	c = server.Client()
 })

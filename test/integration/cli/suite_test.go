@@ -22,13 +22,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/yaml"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/config/crd"
 	"github.com/skott-dev/skott/internal/cli"
 	"github.com/skott-dev/skott/internal/policy"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -66,25 +66,18 @@ func (r *recorder) take() []string {
 
 func TestCLI(t *testing.T) {
 	RegisterFailHandler(Fail)
-	log.SetLogger(GinkgoLogr)
 	RunSpecs(t, "CLI Suite")
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	var err error
-	folder, err = os.MkdirTemp("", "skott-cli-")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(os.RemoveAll, folder)
-	env, err := testenv.Start(ctx, folder)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return env.Stop() })
-	servers, err := env.NewServers(ctx, testenv.Options{Name: "hub"}, testenv.Options{Name: "guarded"})
-	Expect(err).NotTo(HaveOccurred())
+	env, servers := suite.Start(ctx, "cli", suite.Named("hub", "guarded")...)
+	folder = env.Dir()
 	hub, guarded = servers[0], servers[1]
 	fillHub(ctx)
 
 	config := guarded.Config()
 	config.WarningHandler = warnings
+	var err error
 	sender, err = client.New(config, client.Options{})
 	Expect(err).NotTo(HaveOccurred())
 })

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,12 +21,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/config/crd"
 	"github.com/skott-dev/skott/internal/policy"
 	"github.com/skott-dev/skott/test/corpus"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -44,23 +43,16 @@ var namespaces = map[string]string{"default": "", "preview": "staging", "tests":
 
 func TestPolicies(t *testing.T) {
 	RegisterFailHandler(Fail)
-	log.SetLogger(GinkgoLogr) // warnings of the API server belong to the spec that caused them
 	RunSpecs(t, "Policy Suite")
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	dir, err := os.MkdirTemp("", "skott-policy-")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(os.RemoveAll, dir)
-	env, err := testenv.Start(ctx, dir)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return env.Stop() })
-	server, err = env.NewServer(ctx, testenv.Options{
+	_, servers := suite.Start(ctx, "policy", testenv.Options{
 		Name: "guarded", AuditPolicy: testenv.AuditMetadata,
 		// Without it the API server drops the namespace of a data source, and nothing crosses.
 		Flags: []string{"--feature-gates=CrossNamespaceVolumeDataSource=true"},
 	})
-	Expect(err).NotTo(HaveOccurred())
+	server = servers[0]
 
 	config, err := server.ConfigFor(policy.Operator, "system:masters")
 	Expect(err).NotTo(HaveOccurred())

@@ -8,7 +8,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -20,12 +19,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/fleet"
 	"github.com/skott-dev/skott/internal/report"
 	"github.com/skott-dev/skott/internal/status"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -43,15 +42,7 @@ func TestReports(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	ctrllog.SetLogger(GinkgoLogr)
-	dir, err := os.MkdirTemp("", "skott-reports-")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(os.RemoveAll, dir)
-	env, err := testenv.Start(ctx, dir)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return env.Stop() })
-	servers, err := env.NewServers(ctx, testenv.Options{Name: "cluster"})
-	Expect(err).NotTo(HaveOccurred())
+	_, servers := suite.Start(ctx, "reports", testenv.Options{Name: "cluster"})
 	server = servers[0]
 	crds, err := testenv.CRDs(ctx, testenv.OpenReports, testenv.PolicyReports)
 	Expect(err).NotTo(HaveOccurred())

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,15 +22,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
-	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
-
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/config/crd"
 	"github.com/skott-dev/skott/internal/fleet"
 	"github.com/skott-dev/skott/internal/policy"
 	"github.com/skott-dev/skott/test/corpus"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -60,17 +59,11 @@ func TestWebhook(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	ctrllog.SetLogger(GinkgoLogr)
-	dir, err := os.MkdirTemp("", "skott-webhook-")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(os.RemoveAll, dir)
-	env, err = testenv.Start(ctx, dir)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return env.Stop() })
-	servers, err := env.NewServers(ctx, testenv.Options{Name: "staging"}, testenv.Options{Name: "deployed"}, testenv.Options{Name: "hub"})
-	Expect(err).NotTo(HaveOccurred())
+	var servers []*testenv.Server
+	env, servers = suite.Start(ctx, "webhook", suite.Named("staging", "deployed", "hub")...)
 	staging, deployed, hub = servers[0], servers[1], servers[2]
 	cluster = clientOf(staging.Config())
+	var err error
 	platform, err = corpus.ReadPlatform()
 	Expect(err).NotTo(HaveOccurred())
 	declare()
