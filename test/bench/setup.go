@@ -19,6 +19,7 @@ import (
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/policy"
 	"github.com/skott-dev/skott/test/bench/load"
+	"github.com/skott-dev/skott/test/guarded"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -81,7 +82,7 @@ func (s *skott) refuse(ctx context.Context, l list) error {
 		return nil
 	}
 	guards := policy.New(l.snapshot()).Guards(load.Staging, nil, benchFamilies)
-	if err := s.b.publish(ctx, guards); err != nil {
+	if err := guarded.Publish(ctx, s.b.operator, guards...); err != nil {
 		return err
 	}
 	for n := len(guards); n < s.parts; n++ {
@@ -140,13 +141,11 @@ func setUp(ctx context.Context, env *testenv.Env, hooks []string) (*bench, error
 
 func (b *bench) namespaces(ctx context.Context, all map[string][]string) error {
 	for name, labels := range all {
-		n := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}}
 		set := map[string]string{}
 		for _, l := range labels {
 			set[l] = "true"
 		}
-		n.SetLabels(set)
-		if err := b.server.Apply(ctx, n); err != nil {
+		if err := b.server.Apply(ctx, testenv.Namespace(name, set)); err != nil {
 			return err
 		}
 	}
@@ -167,7 +166,7 @@ func (b *bench) addSkott(ctx context.Context) error {
 		if binding.Spec.ParamRef != nil {
 			binding.Spec.MatchResources = &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{policiesLabel: "true"}}}
 		}
-		if err := b.server.Apply(ctx, plain(binding, "", "")); err != nil {
+		if err := b.server.Apply(ctx, guarded.Plain(binding)); err != nil {
 			return err
 		}
 	}
@@ -203,7 +202,7 @@ func (b *bench) addSkott(ctx context.Context) error {
 		w.ClientConfig = admissionv1.WebhookClientConfig{URL: &url, CABundle: b.server.CA()}
 		w.NamespaceSelector.MatchLabels = map[string]string{webhookLabel: "true"}
 	}
-	if err := b.server.Apply(ctx, plain(configuration, "", "")); err != nil {
+	if err := b.server.Apply(ctx, guarded.Plain(configuration)); err != nil {
 		return err
 	}
 	gone := func(context.Context) error { return nil }
@@ -279,7 +278,7 @@ func (b *bench) bareWebhook(ctx context.Context, looksUp bool) (*product, error)
 			}},
 		}},
 	}
-	return p, b.server.Apply(ctx, plain(configuration, "", ""))
+	return p, b.server.Apply(ctx, guarded.Plain(configuration))
 }
 
 // child is a process of this program itself.

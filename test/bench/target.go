@@ -10,18 +10,16 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
-	"github.com/skott-dev/skott/config/crd"
 	"github.com/skott-dev/skott/internal/policy"
 	"github.com/skott-dev/skott/test/bench/load"
+	"github.com/skott-dev/skott/test/guarded"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -81,27 +79,13 @@ func newTarget(ctx context.Context, server *testenv.Server) (*target, error) {
 
 // install installs the policies, which act once they are bound.
 func (t *target) install(ctx context.Context) error {
-	config, err := t.server.ConfigFor(policy.Operator, "system:masters")
-	if err != nil {
+	var err error
+	if t.operator, err = guarded.Prepare(ctx, t.server); err != nil {
 		return err
 	}
-	if t.operator, err = client.New(config, client.Options{}); err != nil {
-		return err
-	}
-	definition, err := crd.Guard()
-	if err != nil {
-		return err
-	}
-	if err := t.server.Install(ctx, plain(definition, "apiextensions.k8s.io/v1", "CustomResourceDefinition")); err != nil {
-		return err
-	}
-	namespace := &unstructured.Unstructured{}
-	namespace.SetAPIVersion("v1")
-	namespace.SetKind("Namespace")
-	namespace.SetName(policy.Namespace)
-	objects := []*unstructured.Unstructured{namespace}
+	objects := []*unstructured.Unstructured{testenv.Namespace(policy.Namespace, nil)}
 	for _, p := range policy.BuiltinRules().Policies(benchFamilies, true) {
-		objects = append(objects, plain(p, "", ""))
+		objects = append(objects, guarded.Plain(p))
 	}
 	return t.server.Apply(ctx, objects...)
 }
@@ -119,43 +103,13 @@ func (t *target) guard(ctx context.Context) error {
 		}
 		fmt.Fprintf(os.Stderr, "Guard %s of %d addresses: %d KB\n", g.Name, t.size, len(encoded)>>10)
 	}
-	if err := t.publish(ctx, guards); err != nil {
+	if err := guarded.Publish(ctx, t.operator, guards...); err != nil {
 		return err
 	}
-	for _, b := range policy.Bindings(benchFamilies, skottv1.ActionDeny) {
-		if err := t.server.Apply(ctx, plain(b, "", "")); err != nil {
-			return err
-		}
+	if err := guarded.Bind(ctx, t.server, benchFamilies, skottv1.ActionDeny); err != nil {
+		return err
 	}
-	return t.proved(ctx, guards)
-}
-
-// publish writes Guards as the operator does.
-func (t *target) publish(ctx context.Context, guards []*skottv1.Guard) error {
-	for _, g := range guards {
-		configuration := client.ApplyConfigurationFromUnstructured(plain(g, "", ""))
-		if err := t.operator.Apply(ctx, configuration, client.FieldOwner(skottv1.FieldOwner), client.ForceOwnership); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// proved waits until every family refuses its canary.
-func (t *target) proved(ctx context.Context, guards []*skottv1.Guard) error {
-	for _, canary := range policy.Canaries(guards) {
-		if canary.Patch {
-			continue
-		}
-		err := poll(ctx, func() (bool, error) {
-			err := t.server.Client().Create(ctx, canary.Object.DeepCopy(), client.DryRunAll)
-			return err != nil && strings.Contains(err.Error(), canary.Want), nil
-		})
-		if err != nil {
-			return fmt.Errorf("cannot prove family %s: %w", canary.Family, err)
-		}
-	}
-	return nil
+	return guarded.Prove(ctx, t.server, guards, patience)
 }
 
 // change adds an address to the Guard, and says how long the write took and how long it
@@ -168,7 +122,7 @@ func (t *target) change(ctx context.Context, i int) (write, denial time.Duration
 		return 0, 0, err
 	}
 	begin := time.Now()
-	if err := t.publish(ctx, guards); err != nil {
+	if err := guarded.Publish(ctx, t.operator, guards...); err != nil {
 		return 0, 0, err
 	}
 	write = time.Since(begin)
@@ -246,22 +200,6 @@ func (t *target) profile(ctx context.Context, d time.Duration, file string) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
-}
-
-// plain is a typed object as it is applied.
-func plain(o any, apiVersion, kind string) *unstructured.Unstructured {
-	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-	if err != nil {
-		panic(err) // our own types convert
-	}
-	delete(m, "status")
-	unstructured.RemoveNestedField(m, "metadata", "creationTimestamp")
-	u := &unstructured.Unstructured{Object: m}
-	if apiVersion != "" {
-		u.SetAPIVersion(apiVersion)
-		u.SetKind(kind)
-	}
-	return u
 }
 
 // benchFamilies are the policies that the measured cluster holds.

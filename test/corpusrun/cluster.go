@@ -23,10 +23,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
-	"github.com/skott-dev/skott/config/crd"
 	"github.com/skott-dev/skott/internal/flow"
 	"github.com/skott-dev/skott/internal/policy"
 	"github.com/skott-dev/skott/test/corpus"
+	"github.com/skott-dev/skott/test/guarded"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -201,35 +201,21 @@ func (c *cluster) get(ctx context.Context, path string, into any) error {
 
 // guard installs the policies and the namespaces.
 func (c *cluster) guard(ctx context.Context) error {
-	config, err := c.server.ConfigFor(policy.Operator, "system:masters")
-	if err != nil {
-		return err
-	}
-	if c.operator, err = client.New(config, client.Options{}); err != nil {
-		return err
-	}
-	definition, err := crd.Guard()
-	if err != nil {
-		return err
-	}
-	if err := c.server.Install(ctx, plain(definition, "apiextensions.k8s.io/v1", "CustomResourceDefinition")); err != nil {
+	var err error
+	if c.operator, err = guarded.Prepare(ctx, c.server); err != nil {
 		return err
 	}
 	for name, environment := range map[string]string{corpus.Namespace: "", "preview": "staging", policy.Namespace: "",
 		// Where the namespace of an object is the name of a cluster.
 		"prod-cluster": "", "stage-cluster": "", "other-cluster": ""} {
-		ns := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}}
-		if environment != "" {
-			ns.SetLabels(map[string]string{skottv1.LabelEnvironment: environment})
-		}
-		if err := c.server.Apply(ctx, ns); err != nil {
+		if err := c.server.Apply(ctx, guarded.Namespace(name, environment)); err != nil {
 			return err
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(2)
 	for _, p := range policy.BuiltinRules().Policies(c.families, true) {
-		group.Go(func() error { return c.applyPolicy(ctx, plain(p, "", "")) })
+		group.Go(func() error { return c.applyPolicy(ctx, guarded.Plain(p)) })
 	}
 	return group.Wait()
 }
@@ -256,39 +242,10 @@ func (c *cluster) applyPolicy(ctx context.Context, p *unstructured.Unstructured)
 // publish makes the server the cluster of some Guards. The bindings come after the first
 // ones: without a Guard they refuse everything.
 func (c *cluster) publish(ctx context.Context, guards []*skottv1.Guard) error {
-	for _, g := range guards {
-		configuration := client.ApplyConfigurationFromUnstructured(plain(g, "", ""))
-		if err := c.operator.Apply(ctx, configuration, client.FieldOwner(skottv1.FieldOwner), client.ForceOwnership); err != nil {
-			return err
-		}
+	if err := guarded.Publish(ctx, c.operator, guards...); err != nil {
+		return err
 	}
-	for _, b := range policy.Bindings(c.families, skottv1.ActionDeny) {
-		if err := c.server.Apply(ctx, plain(b, "", "")); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// proved waits until every family refuses its canary.
-func (c *cluster) proved(ctx context.Context, guards []*skottv1.Guard) error {
-	end := time.Now().Add(compiling)
-	for _, canary := range policy.Canaries(guards) {
-		if canary.Patch {
-			continue
-		}
-		for {
-			err := c.server.Client().Create(ctx, canary.Object.DeepCopy(), client.DryRunAll)
-			if err != nil && strings.Contains(err.Error(), canary.Want) {
-				break
-			}
-			if time.Now().After(end) || ctx.Err() != nil {
-				return fmt.Errorf("cannot prove family %s within %s: answered %v", canary.Family, compiling, err)
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
-	}
-	return nil
+	return guarded.Bind(ctx, c.server, c.families, skottv1.ActionDeny)
 }
 
 // live is the stored object that a case changes, made when first asked for.
@@ -304,20 +261,4 @@ func (c *cluster) live(ctx context.Context, g *corpus.Generated) (*unstructured.
 		c.lives[id] = u
 	}
 	return c.lives[id], nil
-}
-
-// plain is a typed object as it is applied.
-func plain(o any, apiVersion, kind string) *unstructured.Unstructured {
-	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-	if err != nil {
-		panic(err) // our own types convert
-	}
-	delete(m, "status")
-	unstructured.RemoveNestedField(m, "metadata", "creationTimestamp")
-	u := &unstructured.Unstructured{Object: m}
-	if apiVersion != "" {
-		u.SetAPIVersion(apiVersion)
-		u.SetKind(kind)
-	}
-	return u
 }

@@ -17,6 +17,7 @@ import (
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/policy"
 	"github.com/skott-dev/skott/test/corpus"
+	"github.com/skott-dev/skott/test/guarded"
 )
 
 // reader is one of those that judge objects by the Guard: the policies, Evaluate, and what
@@ -41,7 +42,7 @@ type apiServer struct{ cluster *cluster }
 func (a *apiServer) name() string { return "API server" }
 
 func (a *apiServer) enter(ctx context.Context, guards []*skottv1.Guard) error {
-	return a.cluster.proved(ctx, guards)
+	return guarded.Prove(ctx, a.cluster.server, guards, compiling)
 }
 
 func (a *apiServer) claims(c *corpus.Generated) bool { return c.OnlyEvaluate == "" }

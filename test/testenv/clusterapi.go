@@ -117,7 +117,7 @@ func (s *Server) applyClusterAPI(ctx context.Context, port int) error {
 			return err
 		}
 	}
-	return s.Apply(ctx, append(webhooks, namespace(clusterAPINamespace))...)
+	return s.Apply(ctx, append(webhooks, Namespace(clusterAPINamespace, nil))...)
 }
 
 // writeServing puts a serving certificate where webhook servers look for it.

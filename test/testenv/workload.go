@@ -83,7 +83,7 @@ func (s *Server) RegisterWorkload(ctx context.Context, ns, name string, workload
 	for _, option := range options {
 		option(r)
 	}
-	objects := []*unstructured.Unstructured{namespace(ns)}
+	objects := []*unstructured.Unstructured{Namespace(ns, nil)}
 	if len(r.kubeconfig) > 0 {
 		objects = append(objects, kubeconfigSecret(ns, name, r.kubeconfig))
 	}
@@ -196,8 +196,11 @@ func kubeconfigSecret(ns, name string, kubeconfig []byte) *unstructured.Unstruct
 	return object
 }
 
-func namespace(name string) *unstructured.Unstructured {
-	return newObject(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, "", name, nil)
+// Namespace with labels, or none.
+func Namespace(name string, labels map[string]string) *unstructured.Unstructured {
+	object := newObject(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, "", name, nil)
+	object.SetLabels(labels)
+	return object
 }
 
 // condition is a true condition that has not changed for long.

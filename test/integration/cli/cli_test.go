@@ -15,6 +15,7 @@ import (
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/policy"
+	"github.com/skott-dev/skott/test/guarded"
 )
 
 var codePattern = regexp.MustCompile(`SKOTT-D[0-9]{3}`)
@@ -110,20 +111,18 @@ var _ = Describe("kubectl skott", Ordered, func() {
 		exported := filepath.Join(folder, "guards.json")
 		w, c := resolved(ctx)
 		guards := w.Guards(c, map[string]string{"tests": "testing"}, policy.BuiltinRules().Families(nil))
-		Expect(guarded.Apply(ctx, &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "tests", "labels": map[string]any{skottv1.LabelEnvironment: "testing"}},
-		}})).To(Succeed())
+		Expect(workload.Apply(ctx, guarded.Namespace("tests", "testing"))).To(Succeed())
 		guard(ctx, guards, w.Actions())
 		Eventually(func(g Gomega) {
 			g.Expect(answered(ctx, file)).To(Equal(want))
 		}).WithContext(ctx).WithTimeout(30 * time.Second).WithPolling(time.Second).Should(Succeed())
 
 		By("asking the guarded cluster for its own Guards")
-		Expect(judged(ctx, file, "--kubeconfig", guarded.KubeconfigFile())).To(Equal(want))
+		Expect(judged(ctx, file, "--kubeconfig", workload.KubeconfigFile())).To(Equal(want))
 		list := &unstructured.UnstructuredList{}
 		list.SetAPIVersion(skottv1.GroupVersion.String())
 		list.SetKind("GuardList")
-		Expect(guarded.Client().List(ctx, list)).To(Succeed())
+		Expect(workload.Client().List(ctx, list)).To(Succeed())
 		raw, err := list.MarshalJSON()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(os.WriteFile(exported, raw, 0o600)).To(Succeed())
@@ -146,7 +145,7 @@ var _ = Describe("kubectl skott", Ordered, func() {
 	It("says what is wrong with the cluster it asks", func(ctx SpecContext) {
 		for want, args := range map[string][]string{
 			"cannot list environments.skott.dev of the cluster at " + hub.URL() + ": environments.skott.dev is forbidden: User \"nobody\"": {"export", "--kubeconfig", kubeconfigOfNobody(hub)},
-			"this is no hub of Skott":             {"export", "--kubeconfig", guarded.KubeconfigFile()},
+			"this is no hub of Skott":             {"export", "--kubeconfig", workload.KubeconfigFile()},
 			"Skott does not guard this cluster":   {"check", "-f", file, "--kubeconfig", hub.KubeconfigFile()},
 			`context "gone" does not exist`:       {"export", "--kubeconfig", hub.KubeconfigFile(), "--context", "gone"},
 			"knows no such Environment; it knows": {"check", "-f", file, "--kubeconfig", hub.KubeconfigFile(), "--environment", "gone"},

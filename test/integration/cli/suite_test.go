@@ -25,9 +25,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
-	"github.com/skott-dev/skott/config/crd"
 	"github.com/skott-dev/skott/internal/cli"
 	"github.com/skott-dev/skott/internal/policy"
+	"github.com/skott-dev/skott/test/guarded"
 	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
@@ -36,10 +36,10 @@ import (
 const root = "../../.."
 
 var (
-	hub, guarded *testenv.Server
-	folder       string
-	warnings     = &recorder{}
-	sender       client.Client // an administrator of the guarded cluster, whose warnings are recorded
+	hub, workload *testenv.Server
+	folder        string
+	warnings      = &recorder{}
+	sender        client.Client // an administrator of the guarded cluster, whose warnings are recorded
 )
 
 // recorder keeps the warnings of an API server.
@@ -72,10 +72,10 @@ func TestCLI(t *testing.T) {
 var _ = BeforeSuite(func(ctx SpecContext) {
 	env, servers := suite.Start(ctx, "cli", suite.Named("hub", "guarded")...)
 	folder = env.Dir()
-	hub, guarded = servers[0], servers[1]
+	hub, workload = servers[0], servers[1]
 	fillHub(ctx)
 
-	config := guarded.Config()
+	config := workload.Config()
 	config.WarningHandler = warnings
 	var err error
 	sender, err = client.New(config, client.Options{})
@@ -203,38 +203,14 @@ func answered(ctx context.Context, file string) map[string]verdict {
 // guard makes the second server a guarded cluster: its policies, and these Guards.
 func guard(ctx context.Context, guards []*skottv1.Guard, actions []skottv1.Action) {
 	GinkgoHelper()
-	config, err := guarded.ConfigFor(policy.Operator, "system:masters")
+	operator, err := guarded.Prepare(ctx, workload)
 	Expect(err).NotTo(HaveOccurred())
-	operator, err := client.New(config, client.Options{})
-	Expect(err).NotTo(HaveOccurred())
-	definition, err := crd.Guard()
-	Expect(err).NotTo(HaveOccurred())
-	Expect(guarded.Install(ctx, object(definition, "apiextensions.k8s.io/v1", "CustomResourceDefinition"))).To(Succeed())
 	families := policy.BuiltinRules().Families(nil)
 	for _, p := range policy.BuiltinRules().Policies(families, true) {
-		Expect(guarded.Apply(ctx, object(p, "", ""))).To(Succeed(), p.Name)
+		Expect(workload.Apply(ctx, guarded.Plain(p))).To(Succeed(), p.Name)
 	}
-	for _, g := range guards {
-		Expect(operator.Apply(ctx, client.ApplyConfigurationFromUnstructured(object(g, "", "")), client.ForceOwnership, client.FieldOwner(skottv1.FieldOwner))).To(Succeed())
-	}
-	for _, b := range policy.Bindings(families, actions...) {
-		Expect(guarded.Apply(ctx, object(b, "", ""))).To(Succeed(), b.Name)
-	}
-}
-
-// object is a typed object without status, as it is applied.
-func object(o any, apiVersion, kind string) *unstructured.Unstructured {
-	GinkgoHelper()
-	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-	Expect(err).NotTo(HaveOccurred())
-	delete(m, "status")
-	unstructured.RemoveNestedField(m, "metadata", "creationTimestamp")
-	u := &unstructured.Unstructured{Object: m}
-	if apiVersion != "" {
-		u.SetAPIVersion(apiVersion)
-		u.SetKind(kind)
-	}
-	return u
+	Expect(guarded.Publish(ctx, operator, guards...)).To(Succeed())
+	Expect(guarded.Bind(ctx, workload, families, actions...)).To(Succeed())
 }
 
 // kubeconfig of a user without any rights.

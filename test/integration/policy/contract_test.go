@@ -24,6 +24,7 @@ import (
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/policy"
 	"github.com/skott-dev/skott/test/corpus"
+	"github.com/skott-dev/skott/test/guarded"
 )
 
 // namesHost is a ConfigMap that names a host.
@@ -189,8 +190,8 @@ var _ = Describe("an action", Ordered, func() {
 
 	BeforeAll(func(ctx SpecContext) {
 		for _, b := range policy.Bindings(families, skottv1.ActionWarn, skottv1.ActionAudit) {
-			Expect(server.Apply(ctx, object(b, "", ""))).To(Succeed(), b.Name)
-			DeferCleanup(func(ctx SpecContext) { Expect(server.Client().Delete(ctx, object(b, "", ""))).To(Succeed()) })
+			Expect(server.Apply(ctx, guarded.Plain(b))).To(Succeed(), b.Name)
+			DeferCleanup(func(ctx SpecContext) { Expect(server.Client().Delete(ctx, guarded.Plain(b))).To(Succeed()) })
 		}
 		warned = &warnings{}
 		config := server.Config()
@@ -216,7 +217,7 @@ var _ = Describe("an action", Ordered, func() {
 		}
 		out := policy.New(s).Guards(platform.Clusters["staging"].GuardedCluster, platform.Clusters["staging"].Namespaces, families)
 		for _, g := range out {
-			write(ctx, g)
+			Expect(guarded.Publish(ctx, operator, g)).To(Succeed())
 		}
 		proved(ctx, out)
 		return out

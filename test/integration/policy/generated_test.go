@@ -18,6 +18,7 @@ import (
 	"github.com/skott-dev/skott/internal/flow"
 	"github.com/skott-dev/skott/internal/policy"
 	"github.com/skott-dev/skott/test/corpus"
+	"github.com/skott-dev/skott/test/guarded"
 )
 
 // absent stands for a field that is not there.
@@ -306,7 +307,7 @@ func guardOf(cluster string) preparedGuard {
 	if _, ready := guards[cluster]; !ready {
 		c := platform.Clusters[cluster]
 		g := resolved.Guards(c.GuardedCluster, c.Namespaces, families)[0]
-		guards[cluster] = preparedGuard{object(g, "", ""), policy.NewEvaluator(g)}
+		guards[cluster] = preparedGuard{guarded.Plain(g), policy.NewEvaluator(g)}
 	}
 	return guards[cluster]
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/skott-dev/skott/internal/flow"
 	"github.com/skott-dev/skott/internal/policy"
 	"github.com/skott-dev/skott/test/corpus"
+	"github.com/skott-dev/skott/test/guarded"
 )
 
 // configMap holds n values of a text that is repeated up to a size.
@@ -140,7 +141,7 @@ var _ = Describe("large objects", Ordered, func() {
 		guard := resolved.Guards(cluster.GuardedCluster, cluster.Namespaces, families)[0]
 		var wrong []string
 		for kind, g := range map[string]*skottv1.Guard{"": guard, ", wide Guard": wide(guard)} {
-			params, evaluator := object(g, "", ""), policy.NewEvaluator(g)
+			params, evaluator := guarded.Plain(g), policy.NewEvaluator(g)
 			most := map[flow.Family]int64{}
 			for name, o := range large() {
 				c := &corpus.Case{Object: runtime.DeepCopyJSON(o), Cluster: "staging"}

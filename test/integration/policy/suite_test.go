@@ -6,7 +6,6 @@ package policy_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -23,9 +22,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
-	"github.com/skott-dev/skott/config/crd"
 	"github.com/skott-dev/skott/internal/policy"
 	"github.com/skott-dev/skott/test/corpus"
+	"github.com/skott-dev/skott/test/guarded"
 	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
@@ -54,11 +53,9 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	})
 	server = servers[0]
 
-	config, err := server.ConfigFor(policy.Operator, "system:masters")
+	var err error
+	operator, err = guarded.Prepare(ctx, server)
 	Expect(err).NotTo(HaveOccurred())
-	operator, err = client.New(config, client.Options{})
-	Expect(err).NotTo(HaveOccurred())
-
 	platform, err = corpus.ReadPlatform()
 	Expect(err).NotTo(HaveOccurred())
 	resolved = policy.New(platform.Snapshot)
@@ -69,20 +66,14 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	crds, err := testenv.CRDs(ctx, testenv.Modules()...)
 	Expect(err).NotTo(HaveOccurred())
 	crds = append(crds, corpus.BareCRDs(cases, crds)...)
-	guard, err := crd.Guard()
-	Expect(err).NotTo(HaveOccurred())
-	Expect(server.Install(ctx, append(crds, object(guard, "apiextensions.k8s.io/v1", "CustomResourceDefinition"))...)).To(Succeed())
+	Expect(server.Install(ctx, crds...)).To(Succeed())
 	for name, environment := range namespaces {
-		ns := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}}
-		if environment != "" {
-			ns.SetLabels(map[string]string{skottv1.LabelEnvironment: environment})
-		}
-		Expect(server.Apply(ctx, ns)).To(Succeed())
+		Expect(server.Apply(ctx, guarded.Namespace(name, environment))).To(Succeed())
 	}
 	for _, c := range cases {
 		name := namespaceOf(c.Object)
 		if _, made := namespaces[name]; name != "" && !made {
-			Expect(server.Apply(ctx, &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}})).To(Succeed())
+			Expect(server.Apply(ctx, testenv.Namespace(name, nil))).To(Succeed())
 		}
 	}
 	// What is updated has to be there before it is refused.
@@ -93,28 +84,11 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	}
 	createEnding(ctx)
 	for _, p := range policy.BuiltinRules().Policies(families, true) {
-		Expect(server.Apply(ctx, object(p, "", ""))).To(Succeed(), p.Name)
+		Expect(server.Apply(ctx, guarded.Plain(p))).To(Succeed(), p.Name)
 	}
 	publish(ctx, "staging")
-	for _, b := range policy.Bindings(families, skottv1.ActionDeny) {
-		Expect(server.Apply(ctx, object(b, "", ""))).To(Succeed(), b.Name)
-	}
+	Expect(guarded.Bind(ctx, server, families, skottv1.ActionDeny)).To(Succeed())
 })
-
-// object is a typed object without status, as it is applied.
-func object(o any, apiVersion, kind string) *unstructured.Unstructured {
-	GinkgoHelper()
-	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-	Expect(err).NotTo(HaveOccurred())
-	delete(m, "status")
-	unstructured.RemoveNestedField(m, "metadata", "creationTimestamp")
-	u := &unstructured.Unstructured{Object: m}
-	if apiVersion != "" {
-		u.SetAPIVersion(apiVersion)
-		u.SetKind(kind)
-	}
-	return u
-}
 
 // publish makes the server the cluster of that name, and returns its Guards.
 func publish(ctx context.Context, cluster string) []*skottv1.Guard {
@@ -122,42 +96,14 @@ func publish(ctx context.Context, cluster string) []*skottv1.Guard {
 	c, known := platform.Clusters[cluster]
 	Expect(known).To(BeTrue(), "cluster %q of the platform", cluster)
 	guards := resolved.Guards(c.GuardedCluster, c.Namespaces, families)
-	for _, g := range guards {
-		write(ctx, g)
-	}
+	Expect(guarded.Publish(ctx, operator, guards...)).To(Succeed())
 	return guards
-}
-
-// write applies a Guard as the operator does.
-func write(ctx context.Context, g *skottv1.Guard) {
-	GinkgoHelper()
-	Expect(operator.Apply(ctx, client.ApplyConfigurationFromUnstructured(object(g, "", "")), client.ForceOwnership, client.FieldOwner(skottv1.FieldOwner))).To(Succeed())
 }
 
 // proved waits until every family of policies refuses its canary at this revision.
 func proved(ctx context.Context, guards []*skottv1.Guard) {
 	GinkgoHelper()
-	for _, canary := range policy.Canaries(guards) {
-		Eventually(func() error {
-			var err error
-			if canary.Patch {
-				patch := fmt.Sprintf(`{"metadata":{"labels":%q}}`, "x")
-				for k, v := range canary.Object.GetLabels() {
-					patch = fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, k, v)
-				}
-				err = server.Client().Patch(ctx, canary.Object.DeepCopy(), client.RawPatch("application/merge-patch+json", []byte(patch)), client.DryRunAll)
-			} else {
-				err = server.Client().Create(ctx, canary.Object.DeepCopy(), client.DryRunAll)
-			}
-			if err == nil {
-				return errors.New("admitted")
-			}
-			if !strings.Contains(err.Error(), canary.Want) {
-				return fmt.Errorf("no denial of this revision: %w", err)
-			}
-			return nil
-		}).WithTimeout(3*time.Minute).WithPolling(50*time.Millisecond).Should(Succeed(), canary.Family)
-	}
+	Expect(guarded.Prove(ctx, server, guards, 3*time.Minute)).To(Succeed())
 }
 
 // send sends the request of a case as a dry run and returns the denial, or "".
