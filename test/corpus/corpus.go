@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -25,6 +26,18 @@ import (
 	"github.com/skott-dev/skott/internal/flow"
 	"github.com/skott-dev/skott/internal/policy"
 )
+
+var codePattern = regexp.MustCompile(`SKOTT-D[0-9]{3}`)
+
+// Codes are those in a message, each once, sorted.
+func Codes(message string) []policy.Code {
+	var out []policy.Code
+	for _, code := range codePattern.FindAllString(message, -1) {
+		out = append(out, policy.Code(code))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
 
 //go:embed platform.yaml only-evaluate.yaml bases.yaml objects/*.yaml
 var files embed.FS

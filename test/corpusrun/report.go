@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/skott-dev/skott/internal/flow"
-	"github.com/skott-dev/skott/internal/policy"
 	"github.com/skott-dev/skott/test/corpus"
 )
 
@@ -144,7 +142,7 @@ func (r *report) note(c *corpus.Generated, reader reader, denial string, err err
 		r.problem(failed, at+": "+short(err.Error()))
 	case c.Crosses && reader.claims(c):
 		t.claimed++
-		if slices.Contains(codesOf(denial), c.Want) {
+		if slices.Contains(corpus.Codes(denial), c.Want) {
 			t.refused++
 			return
 		}
@@ -165,24 +163,12 @@ func (r *report) compare(c *corpus.Generated, a *apiServer, readers []reader, de
 			continue
 		}
 		message := e.evaluator.OfPolicies().Evaluate(c.Request()).Message
-		if got, want := codesOf(denial), codesOf(message); !slices.Equal(got, want) {
+		if got, want := corpus.Codes(denial), corpus.Codes(message); !slices.Equal(got, want) {
 			r.mu.Lock()
 			r.problem(disagree, fmt.Sprintf("%s (%s): %s says %v, Evaluate %v: %s", c.Title(), c.Cluster, a.name(), got, want, short(denial+" / "+message)))
 			r.mu.Unlock()
 		}
 	}
-}
-
-var codePattern = regexp.MustCompile(`SKOTT-D[0-9]{3}`)
-
-// codesOf are the codes in a message, each once, sorted.
-func codesOf(message string) []policy.Code {
-	var out []policy.Code
-	for _, code := range codePattern.FindAllString(message, -1) {
-		out = append(out, policy.Code(code))
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }
 
 func short(s string) string {

@@ -7,7 +7,6 @@ package policy_test
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -170,18 +169,6 @@ func evaluate(guard *skottv1.Guard, c *corpus.Case) policy.Decision {
 	return policy.NewEvaluator(guard).Evaluate(requestOf(c))
 }
 
-var codePattern = regexp.MustCompile(`SKOTT-D[0-9]{3}`)
-
-// codesOf are the codes in a message, each once, sorted.
-func codesOf(message string) []policy.Code {
-	var out []policy.Code
-	for _, code := range codePattern.FindAllString(message, -1) {
-		out = append(out, policy.Code(code))
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
 var _ = Describe("the compiled policies and Evaluate", Ordered, ContinueOnFailure, func() {
 	for _, cluster := range []string{"staging", "production", "mc-staging", "mc-production", "restore", "ops", "unassigned"} {
 		It("agree on every object of the corpus in cluster "+cluster, func(ctx SpecContext) {
@@ -214,7 +201,7 @@ func judge(ctx context.Context, guard *skottv1.Guard, c *corpus.Case) []string {
 	expected := slices.Clone(c.Expect)
 	slices.Sort(expected)
 	d := evaluate(guard, c)
-	if got := codesOf(d.Message); !slices.Equal(got, expected) {
+	if got := corpus.Codes(d.Message); !slices.Equal(got, expected) {
 		wrong = append(wrong, fmt.Sprintf("Evaluate says %v, expected %v: %s", got, expected, d.Message))
 	}
 	if c.OnlyEvaluate != "" {
@@ -223,7 +210,7 @@ func judge(ctx context.Context, guard *skottv1.Guard, c *corpus.Case) []string {
 		}
 		return wrong
 	}
-	if got := codesOf(denial); !slices.Equal(got, expected) {
+	if got := corpus.Codes(denial); !slices.Equal(got, expected) {
 		wrong = append(wrong, fmt.Sprintf("the API server says %v, expected %v: %s", got, expected, denial))
 	}
 	// Evaluate may say more, of fields that no policy reads.
