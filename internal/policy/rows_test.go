@@ -12,6 +12,7 @@ import (
 	"github.com/skott-dev/skott/internal/address"
 	"github.com/skott-dev/skott/internal/flow"
 	"github.com/skott-dev/skott/internal/policy"
+	"github.com/skott-dev/skott/test/corpus"
 )
 
 // texts that stand in a field, by its form.
@@ -23,40 +24,6 @@ var texts = map[flow.Form]string{
 
 // payload is an object in an object.
 var payload = map[string]any{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": "row"}, "spec": map[string]any{"externalName": "row.example"}}
-
-// put writes value at the end of steps, through lists and maps of one element.
-func put(node map[string]any, steps []flow.Step, value any) {
-	s, rest := steps[0], steps[1:]
-	inner := func(old any) any {
-		if len(rest) == 0 {
-			return value
-		}
-		m, ok := old.(map[string]any)
-		if !ok {
-			m = map[string]any{}
-		}
-		put(m, rest, value)
-		return m
-	}
-	switch {
-	case s.List:
-		list, _ := node[s.Name].([]any)
-		if len(list) == 0 {
-			list = []any{nil}
-		}
-		list[0] = inner(list[0])
-		node[s.Name] = list
-	case s.Map:
-		m, ok := node[s.Name].(map[string]any)
-		if !ok {
-			m = map[string]any{}
-		}
-		m["key"] = inner(m["key"])
-		node[s.Name] = m
-	default:
-		node[s.Name] = inner(node[s.Name])
-	}
-}
 
 // fill writes what a field reads into an object of its kind.
 func fill(k *flow.Kind, f *flow.Field, object map[string]any) {
@@ -87,13 +54,13 @@ func fill(k *flow.Kind, f *flow.Field, object map[string]any) {
 		case f.Form == flow.Endpoint:
 			value = "6443"
 		}
-		put(object, slices.Concat(k.Steps(), steps), value)
+		corpus.Put(object, slices.Concat(k.Steps(), steps), value)
 	}
 	var value any = texts[f.Form]
 	if f.Form == flow.Payload {
 		value = payload
 	}
-	put(object, slices.Concat(k.Steps(), f.Steps()), value)
+	corpus.Put(object, slices.Concat(k.Steps(), f.Steps()), value)
 }
 
 // keys that a field of an object names.
@@ -268,7 +235,7 @@ func TestEveryDestinationIsRead(t *testing.T) {
 				fill(k, f, part)
 				text := strings.ReplaceAll(texts[f.Form], "row", name)
 				fill(k, f, object) // with what belongs to the text
-				put(object, slices.Concat(k.Steps(), f.Steps()), text)
+				corpus.Put(object, slices.Concat(k.Steps(), f.Steps()), text)
 				if f.Form == flow.Link {
 					to, found, _ := behind(f.To, f, 0)
 					others[name] = to[[2]string{f.To.Group, f.To.Resource}]

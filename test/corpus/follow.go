@@ -137,7 +137,7 @@ func (p *planter) target(k *flow.Kind, direction flow.Direction, o owner, links 
 		}
 		object := map[string]any{"apiVersion": apiVersion(k, k.Version()), "kind": k.Kind, "metadata": map[string]any{"name": "linked", "namespace": "default"}}
 		for _, v := range made.values {
-			set(object, v.steps, v.value)
+			Put(object, v.steps, v.value)
 		}
 		if made.inner == nil {
 			made.inner = f
@@ -147,9 +147,9 @@ func (p *planter) target(k *flow.Kind, direction flow.Direction, o owner, links 
 	return nil, nil
 }
 
-// set puts a value at the end of a path, through one element of each list and one key of
+// Put puts a value at the end of a path, through one element of each list and one key of
 // each map on the way.
-func set(node map[string]any, steps []flow.Step, v any) {
+func Put(node map[string]any, steps []flow.Step, v any) {
 	s, rest := steps[0], steps[1:]
 	inner := func(old any) any {
 		if len(rest) == 0 {
@@ -159,7 +159,7 @@ func set(node map[string]any, steps []flow.Step, v any) {
 		if !ok {
 			m = map[string]any{}
 		}
-		set(m, rest, v)
+		Put(m, rest, v)
 		return m
 	}
 	switch {

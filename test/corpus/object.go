@@ -26,7 +26,7 @@ func (m *maker) object(p *plan) map[string]any {
 	object := o.(map[string]any)
 	drop(object)
 	for _, v := range p.values {
-		set(object, v.steps, runtime.DeepCopyJSONValue(v.value))
+		Put(object, v.steps, runtime.DeepCopyJSONValue(v.value))
 	}
 	for _, path := range m.kind.PodSpecs {
 		completePod(object, strings.Split(path, "."))
