@@ -234,6 +234,31 @@ func TestUnknownClusterDoesNotAge(t *testing.T) {
 	}
 }
 
+// What is named stays, and what is not is forgotten earlier or later by as much as the clock was wrong, however it jumps.
+func TestClockJumps(t *testing.T) {
+	for name, jump := range map[string]time.Duration{"ahead": time.Hour, "back": -time.Hour, "a year ahead": 365 * 24 * time.Hour, "a year back": -365 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			b := newBook(t)
+			b.sightings = []Sighting{bucket}
+			for _, now := range []time.Time{start, start.Add(jump), start.Add(time.Minute)} {
+				b.now = now
+				b.plan()
+				if last := b.only().Status.LastSeen; last.After(now) {
+					t.Errorf("last seen %s, it is %s", last, now)
+				}
+			}
+			b.sightings, b.now = nil, start.Add(retention-2*time.Hour)
+			b.plan()
+			b.only()
+			b.now = start.Add(retention + 2*time.Hour)
+			b.plan()
+			if len(b.locations) != 0 {
+				t.Errorf("%v are left", b.names())
+			}
+		})
+	}
+}
+
 func TestForeignIsLeftAlone(t *testing.T) {
 	b := newBook(t)
 	b.sightings = []Sighting{bucket}

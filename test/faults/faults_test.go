@@ -34,6 +34,7 @@ var faults = []fault{
 	{"leader of two replicas killed while it publishes", leaderKilled},
 	{"leader of two replicas frozen until it has lost the lease", leaderFrozen},
 	{"operator upgraded in place", upgraded},
+	{"clock of the operator jumps an hour ahead, then half an hour behind", clockJumps},
 	{"network to a Management Cluster cut", networkCut},
 	{"API server slow to answer the operator", apiSlow},
 	{"API server answers 429", func(ctx context.Context) { answered(ctx, http.StatusTooManyRequests) }},

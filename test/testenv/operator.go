@@ -8,8 +8,8 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -54,6 +54,11 @@ func (e *Env) InstallOperator(ctx context.Context, hub *Server) ([]byte, error) 
 
 // StartOperatorOf is StartOperator with a program that was built before.
 func (e *Env) StartOperatorOf(ctx context.Context, binary, name string, kubeconfig []byte, flags ...string) (*Operator, error) {
+	return e.startOperator(ctx, []string{binary}, name, kubeconfig, flags...)
+}
+
+// startOperator runs a command that is the operator, or becomes it.
+func (e *Env) startOperator(ctx context.Context, command []string, name string, kubeconfig []byte, flags ...string) (*Operator, error) {
 	file := filepath.Join(e.dir, name+".kubeconfig")
 	if err := os.WriteFile(file, kubeconfig, 0o600); err != nil {
 		return nil, err
@@ -65,11 +70,11 @@ func (e *Env) StartOperatorOf(ctx context.Context, binary, name string, kubeconf
 			return nil, err
 		}
 	}
-	o.process = e.newProcess(name, binary, append([]string{
+	o.process = e.newProcess(name, command[0], slices.Concat(command[1:], []string{
 		"--kubeconfig=" + file,
 		fmt.Sprintf("--metrics-bind-address=%s:%d", loopback, o.ports[0]),
 		fmt.Sprintf("--health-probe-bind-address=%s:%d", loopback, o.ports[1]),
-	}, flags...)...)
+	}, flags)...)
 	e.mu.Lock()
 	e.operators = append(e.operators, o)
 	e.mu.Unlock()
@@ -93,17 +98,7 @@ func (e *Env) buildManager(ctx context.Context) (string, error) {
 
 // BuildManager builds the manager from the working tree under a name, with further flags of "go build".
 func (e *Env) BuildManager(ctx context.Context, name string, flags ...string) (string, error) {
-	root, err := Root()
-	if err != nil {
-		return "", err
-	}
-	binary := filepath.Join(e.dir, name)
-	build := exec.CommandContext(ctx, "go", append(append([]string{"build", "-o", binary}, flags...), "./cmd/manager")...)
-	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot build the manager: %w: %s", err, output)
-	}
-	return binary, nil
+	return e.build(ctx, name, "./cmd/manager", flags...)
 }
 
 // Start runs a stopped operator again, and waits until it is ready.
