@@ -158,4 +158,6 @@ var _ = Describe("Denials", Ordered, func() {
 		Expect(recorded(Default, "absent")).To(HaveLen(1))
 		Expect(recorded(Default, "twice")).To(HaveLen(3))
 	}, SpecTimeout(4*time.Minute))
+
+	It("go on when the leader of two replicas is killed, and so do scan and reports", failover, SpecTimeout(4*time.Minute))
 })

@@ -8,6 +8,7 @@ package audit_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -42,6 +43,10 @@ var (
 	ops, staging, test *testenv.Server
 	operator           *testenv.Operator
 	hub                client.Client
+	// binary is the operator's, and kubeconfig and flags are what each of its processes is given.
+	binary     string
+	kubeconfig []byte
+	flags      []string
 	// dir holds the certificates of the receiver, its record and the tokens of senders.
 	dir, certificates, record string
 	receiver                  string
@@ -95,8 +100,8 @@ func startServers(ctx context.Context) {
 	Expect(kubeconfig).NotTo(ContainSubstring("/etc/"))
 	staging, err = env.NewServer(ctx, testenv.Options{Name: "staging", AuditPolicy: page("audit-policy.yaml"), Flags: []string{
 		"--audit-webhook-config-file=" + write("audit-webhook.kubeconfig", kubeconfig), "--audit-webhook-mode=batch",
-		// Only so that nobody here has to wait for 30 seconds.
-		"--audit-webhook-batch-max-wait=500ms", "--audit-webhook-initial-backoff=500ms",
+		// Only so that nobody here has to wait for 30 seconds. It tries five times, for some 25 seconds: longer than a lease.
+		"--audit-webhook-batch-max-wait=500ms", "--audit-webhook-initial-backoff=3s",
 	}})
 	Expect(err).NotTo(HaveOccurred())
 	test, err = env.NewServer(ctx, testenv.Options{Name: "testing", AuditPolicy: page("audit-policy.yaml")})
@@ -111,19 +116,35 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	receiver = fmt.Sprintf("https://127.0.0.1:%d/audit/", port)
 	startServers(ctx)
 
-	var kubeconfig []byte
 	hub, kubeconfig = suite.Install(ctx, env, ops)
+	Expect(grow(ctx)).To(Succeed())
 	Expect(ops.WriteSecret(ctx, webhooked+"-audit", map[string][]byte{"token": []byte(token + "\n")})).To(Succeed())
 	Expect(ops.WriteSecret(ctx, followed+"-audit", map[string][]byte{"bearer": []byte(another)})).To(Succeed())
 	Expect(ops.Declare(ctx, platform)).To(Succeed())
 	Expect(ops.Connect(ctx, webhooked, "staging", staging.Kubeconfig())).To(Succeed())
-	Expect(ops.Connect(ctx, followed, "testing", test.Kubeconfig(), "audit: {tokenSecretRef: {name: mc-testing-audit, key: bearer}}")).To(Succeed())
+	Expect(ops.Connect(ctx, followed, "testing", test.Kubeconfig(), "audit: {tokenSecretRef: {name: mc-testing-audit, key: bearer}}", "scan: {reports: Hub}")).To(Succeed())
 	certificates, record = filepath.Join(dir, "audit-tls"), filepath.Join(dir, "decisions.jsonl")
-	operator, err = env.StartOperator(ctx, "operator", kubeconfig, "--canary-interval=2s", "--probe-interval=1s", "--decision-log="+record,
-		fmt.Sprintf("--audit-bind-address=127.0.0.1:%d", port), "--audit-cert-dir="+certificates)
+	flags = []string{"--canary-interval=2s", "--probe-interval=1s", fmt.Sprintf("--audit-bind-address=127.0.0.1:%d", port), "--audit-cert-dir=" + certificates}
+	binary, err = env.BuildManager(ctx, "manager")
+	Expect(err).NotTo(HaveOccurred())
+	operator, err = env.StartOperatorOf(ctx, binary, "operator", kubeconfig, append(flags, "--decision-log="+record)...)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(operator.Stop)
 }, NodeTimeout(4*time.Minute))
+
+// grow puts two objects into each cluster that cross, before anything is guarded, and has reports served.
+func grow(ctx context.Context) error {
+	crds, err := testenv.CRDs(ctx, testenv.OpenReports)
+	if err != nil {
+		return err
+	}
+	for _, s := range []*testenv.Server{staging, test} {
+		if err := errors.Join(attempt(ctx, s, "old", nil), attempt(ctx, s, "older", nil)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(ops.Install(ctx, crds...), staging.Install(ctx, crds...))
+}
 
 // attempt asks a cluster for what names production.
 func attempt(ctx context.Context, server *testenv.Server, name string, header http.Header) error {
