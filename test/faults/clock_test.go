@@ -29,6 +29,8 @@ func clockJumps(ctx context.Context) {
 	Expect(operator.Stop()).To(Succeed())
 	operator, err = clock.StartOperator(ctx, binary, "another-clock", operatorKubeconfig, operatorFlags...)
 	Expect(err).NotTo(HaveOccurred())
+	settled(ctx)
+
 	writes(ctx, strings.ReplaceAll(boundary, "customer-data", "brief"))
 	brief := &skottv1.DataBoundary{ObjectMeta: metav1.ObjectMeta{Name: "brief"}}
 	Eventually(func() string { return condition(ctx, brief, skottv1.ConditionEnforced) }).WithContext(ctx).WithTimeout(40 * time.Second).Should(HavePrefix("True/"))
