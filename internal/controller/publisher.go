@@ -139,6 +139,9 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 	}
 	revision := digest(snapshot, managementClusters, hooks)
 	if current := p.published.Load(); current == nil || current.revision != revision {
+		if current != nil {
+			snapshot.Last = current.policy
+		}
 		next := newPublication(snapshot)
 		next.clusters, next.webhooks, next.revision = managementClusters, hooks, revision
 		p.published.Store(next)

@@ -30,6 +30,8 @@ type Snapshot struct {
 	Clusters     []Member
 	// Rules are the movement kinds in use; nil stands for those of the project alone.
 	Rules *Rules
+	// Last is a policy that was made before, if any: what it has parsed is not parsed again.
+	Last *Policy
 }
 
 // Member is a cluster of the fleet, as an address of its Environment.
@@ -56,6 +58,10 @@ type Policy struct {
 	rules      *Rules
 	// parts of the address book, in the order of Guards; computed once for all clusters.
 	parts []*address.Book
+	// digests of the parts, each made when it is asked for.
+	digests []func() string
+	// parsed are the declared addresses.
+	parsed map[skottv1.Address]address.Address
 	// made are the Guards that were asked for, by what is in them.
 	made sync.Map
 }
@@ -69,7 +75,7 @@ func New(s Snapshot) *Policy {
 	p := &Policy{
 		classes: map[string]skottv1.Class{}, stages: map[string]skottv1.Stage{}, customers: map[string][]string{},
 		crossings: map[skottv1.Action]map[string]map[string]string{}, contested: map[string][]string{}, selections: map[string]Selection{},
-		counts: map[Count]int{}, rules: s.Rules,
+		counts: map[Count]int{}, rules: s.Rules, parsed: map[skottv1.Address]address.Address{},
 	}
 	if p.rules == nil {
 		p.rules = BuiltinRules()
@@ -80,14 +86,27 @@ func New(s Snapshot) *Policy {
 	}
 	p.resolve(s.Boundaries, s.Environments)
 	for i := range s.Locations {
-		p.declare(&s.Locations[i])
+		p.declare(&s.Locations[i], s.Last)
 	}
 	p.contend()
 	for _, m := range s.Clusters {
 		p.addMember(m)
 	}
 	p.parts = split(p.entries)
+	for _, book := range p.parts {
+		p.digests = append(p.digests, sync.OnceValue(func() string { return digest(book) }))
+	}
 	return p
+}
+
+// digest is a hash of a part of the address book.
+func digest(book *address.Book) string {
+	h := sha256.New()
+	encoder := json.NewEncoder(h)
+	for _, m := range []map[string]string{book.Addresses, book.Parents, book.Hosts, book.Aliases} {
+		_ = encoder.Encode(m) // sorts the keys; nothing of this cannot be encoded
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // resolve turns the boundaries into one relation of places per action. A pair that several
@@ -186,20 +205,31 @@ func (p *Policy) production(place string) bool {
 	return !known || class == skottv1.ClassProduction
 }
 
-func (p *Policy) declare(d *skottv1.DataLocation) {
+func (p *Policy) declare(d *skottv1.DataLocation, last *Policy) {
 	place := p.place(d.Spec.EnvironmentRef.Name)
 	origin := cmp.Or(d.Labels[skottv1.LabelOrigin], "declared")
 	for i, raw := range d.Spec.Addresses {
-		a, err := address.Parse(address.Type(raw.Type), raw.Value)
+		a, err := last.parse(raw)
 		if err != nil {
 			p.rejected = append(p.rejected, fmt.Errorf("DataLocation %q: spec.addresses[%d].value: %w", d.Name, i, err))
 			continue
 		}
+		p.parsed[raw] = a
 		p.counts[Count{Type: a.Type(), Origin: origin}]++
 		p.entries = append(p.entries, address.Entry{
 			Address: a, Place: place, Production: p.production(place), Shared: d.Spec.Shared != nil && *d.Spec.Shared,
 		})
 	}
+}
+
+// parse reads an address, unless the policy, which may be nil, has.
+func (p *Policy) parse(raw skottv1.Address) (address.Address, error) {
+	if p != nil {
+		if a, ok := p.parsed[raw]; ok {
+			return a, nil
+		}
+	}
+	return address.Parse(address.Type(raw.Type), raw.Value)
 }
 
 // contend finds the addresses that two places claim. That one is shared settles it, if who
@@ -382,7 +412,7 @@ func (p *Policy) guards(c skottv1.GuardedCluster, namespaces map[string]string, 
 			out = append(out, g)
 		}
 	}
-	revision := revisionOf(out)
+	revision := p.revisionOf(out)
 	for i, g := range out {
 		g.Spec.Revision = revision
 		if g.Spec.Action == skottv1.ActionDeny {
@@ -455,13 +485,16 @@ func depths(have []int64, more ...int64) []int64 {
 }
 
 // revisionOf is a hash of everything that the Guards of a cluster say, but for the names of
-// the cluster, which never change.
-func revisionOf(guards []*skottv1.Guard) string {
+// the cluster, which never change. What many addresses take is hashed once for all clusters;
+// those that are added for one follow from the rest.
+func (p *Policy) revisionOf(guards []*skottv1.Guard) string {
 	h := sha256.New()
 	encoder := json.NewEncoder(h)
-	for _, g := range guards {
+	for i, g := range guards {
+		rest := *g
+		rest.Spec.Addresses, rest.Spec.Parents, rest.Spec.Hosts, rest.Spec.Aliases = nil, nil, nil, nil
 		// Encoding sorts the keys of maps; a Guard holds nothing that cannot be encoded.
-		_ = encoder.Encode(g)
+		_ = encoder.Encode([]any{p.digests[i%len(p.parts)](), rest})
 	}
 	return hex.EncodeToString(h.Sum(nil))[:12]
 }
