@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,90 +20,49 @@ import (
 // Module names the CRDs of one project inside its Go module. Reading them there keeps them exactly as published, and
 // keeps copies of other people's files out of this repository.
 type Module struct {
-	// Path and Version name the module for the module proxy.
-	Path, Version string
-	// Sum is the expected h1 hash of the module's content.
-	Sum string
+	module.Module
 	// Files are globs inside the module. Each must match.
 	Files []string
 	// Labels are added to every CRD.
 	Labels map[string]string
 }
 
-// contractLabels tell Cluster API which version of a CRD speaks which version of its contract.
-var contractLabels = map[string]string{
-	"cluster.x-k8s.io/provider": "cluster-api",
-	"cluster.x-k8s.io/v1beta1":  "v1beta1",
-	"cluster.x-k8s.io/v1beta2":  "v1beta2",
+// of names the CRDs that match a glob in one version of a module, whose content has a hash.
+func of(path, version, sum, files string) Module {
+	return Module{Module: module.Module{Path: path, Version: version, Sum: "h1:" + sum}, Files: []string{files}}
+}
+
+func (m Module) labelled(labels map[string]string) Module {
+	m.Labels = labels
+	return m
 }
 
 // The modules whose kinds Skott reads or guards.
 var (
 	// Velero is backup and restore.
-	Velero = Module{
-		Path:    "github.com/vmware-tanzu/velero",
-		Version: "v1.18.3",
-		Sum:     "h1:9uwN5yxTWQl9PsF5ljX4xiG+7VIq3I9mxOQ0DyyZ31A=",
-		Files:   []string{"config/crd/v1/bases/*.yaml"},
-	}
+	Velero = of("github.com/vmware-tanzu/velero", "v1.18.3", "9uwN5yxTWQl9PsF5ljX4xiG+7VIq3I9mxOQ0DyyZ31A=", "config/crd/v1/bases/*.yaml")
 	// Snapshots are the CSI volume snapshots and volume group snapshots.
-	Snapshots = Module{
-		Path:    "github.com/kubernetes-csi/external-snapshotter/client/v8",
-		Version: "v8.6.0",
-		Sum:     "h1:FtGewu2k6HWw6evLGXY8JqUZ9eHpti1kd3e4amj+ilA=",
-		Files:   []string{"config/crd/*snapshot*.yaml"},
-	}
+	Snapshots = of("github.com/kubernetes-csi/external-snapshotter/client/v8", "v8.6.0", "FtGewu2k6HWw6evLGXY8JqUZ9eHpti1kd3e4amj+ilA=", "config/crd/*snapshot*.yaml")
 	// CloudNativePG is the PostgreSQL operator.
-	CloudNativePG = Module{
-		Path:    "github.com/cloudnative-pg/cloudnative-pg",
-		Version: "v1.30.0",
-		Sum:     "h1:fnhVq44xXx97MNiuvJsPrX1vSjYbgdyBK5MSGfdHdp0=",
-		Files:   []string{"config/crd/bases/*.yaml"},
-	}
+	CloudNativePG = of("github.com/cloudnative-pg/cloudnative-pg", "v1.30.0", "fnhVq44xXx97MNiuvJsPrX1vSjYbgdyBK5MSGfdHdp0=", "config/crd/bases/*.yaml")
 	// BarmanCloud holds the object stores of CloudNativePG's backup plugin.
-	BarmanCloud = Module{
-		Path:    "github.com/cloudnative-pg/plugin-barman-cloud",
-		Version: "v0.14.0",
-		Sum:     "h1:kpTo7egntRIM15hvo0xtOj07wyjj23jcz/Co0KfzC7s=",
-		Files:   []string{"config/crd/bases/*.yaml"},
-	}
+	BarmanCloud = of("github.com/cloudnative-pg/plugin-barman-cloud", "v0.14.0", "kpTo7egntRIM15hvo0xtOj07wyjj23jcz/Co0KfzC7s=", "config/crd/bases/*.yaml")
 	// ExternalSecrets holds SecretStore and ClusterSecretStore only: the others name no address.
-	ExternalSecrets = Module{
-		Path:    "github.com/external-secrets/external-secrets",
-		Version: "v1.3.2",
-		Sum:     "h1:u2J8RjlHIeF0oZCqtl92adI/uZWUwOesJIDkfql6LqQ=",
-		Files:   []string{"config/crds/bases/external-secrets.io_*secretstores.yaml"},
-	}
+	ExternalSecrets = of("github.com/external-secrets/external-secrets", "v1.3.2", "u2J8RjlHIeF0oZCqtl92adI/uZWUwOesJIDkfql6LqQ=", "config/crds/bases/external-secrets.io_*secretstores.yaml")
 	// ArgoCD is Application, ApplicationSet and AppProject.
-	ArgoCD = Module{
-		Path:    "github.com/argoproj/argo-cd/v3",
-		Version: "v3.5.1",
-		Sum:     "h1:jtwPLEFX9mNj3jSq88ugFcScGnOZVs2DWaXFuZxrRT8=",
-		Files:   []string{"manifests/crds/*-crd.yaml"},
-	}
+	ArgoCD = of("github.com/argoproj/argo-cd/v3", "v3.5.1", "jtwPLEFX9mNj3jSq88ugFcScGnOZVs2DWaXFuZxrRT8=", "manifests/crds/*-crd.yaml")
 	// OpenReports is Report and ClusterReport.
-	OpenReports = Module{
-		Path:    "github.com/openreports/reports-api",
-		Version: "v0.2.1",
-		Sum:     "h1:g9KS3yle9Y1elmww4TK9EkD1rl6inIaiIJPX6e+u680=",
-		Files:   []string{"config/crd/*.yaml"},
-	}
+	OpenReports = of("github.com/openreports/reports-api", "v0.2.1", "g9KS3yle9Y1elmww4TK9EkD1rl6inIaiIJPX6e+u680=", "config/crd/*.yaml")
 	// PolicyReports is PolicyReport and ClusterPolicyReport, as Kyverno ships them.
-	PolicyReports = Module{
-		Path:    "github.com/kyverno/kyverno",
-		Version: "v1.13.4",
-		Sum:     "h1:2zUi+eszlisLdCir+WIf2NtuUfFPvJtjUNpewdtLjVw=",
-		Files:   []string{"config/crds/policyreport/*.yaml"},
-	}
-	// ClusterAPI holds the core CRDs, with contract labels and without conversion. StartClusterAPI installs them
-	// itself; install them alone only where no manager runs.
-	ClusterAPI = Module{
-		Path:    "sigs.k8s.io/cluster-api",
-		Version: "v1.14.2",
-		Sum:     "h1:o3GFNaeNFAOEEMpDPfhCK+2CjmV6gtQ8yLEcUwCg7bA=",
-		Files:   []string{"core/config/crd/bases/*.yaml"},
-		Labels:  contractLabels,
-	}
+	PolicyReports = of("github.com/kyverno/kyverno", "v1.13.4", "2zUi+eszlisLdCir+WIf2NtuUfFPvJtjUNpewdtLjVw=", "config/crds/policyreport/*.yaml")
+	// ClusterAPI holds the core CRDs, with contract labels and without conversion. StartClusterAPI installs them itself;
+	// install them alone only where no manager runs.
+	ClusterAPI = of("sigs.k8s.io/cluster-api", "v1.14.2", "o3GFNaeNFAOEEMpDPfhCK+2CjmV6gtQ8yLEcUwCg7bA=", "core/config/crd/bases/*.yaml").labelled(map[string]string{
+		// They tell Cluster API which version of a CRD speaks which version of its contract.
+		"cluster.x-k8s.io/provider": "cluster-api",
+		"cluster.x-k8s.io/v1beta1":  "v1beta1",
+		"cluster.x-k8s.io/v1beta2":  "v1beta2",
+	})
 )
 
 // Modules returns every module of the table.
@@ -126,7 +86,12 @@ func CRDs(ctx context.Context, modules ...Module) ([]*unstructured.Unstructured,
 			if object.GetKind() != "CustomResourceDefinition" {
 				continue
 			}
-			object.SetLabels(merge(object.GetLabels(), m.Labels))
+			labels := object.GetLabels()
+			if labels == nil {
+				labels = map[string]string{}
+			}
+			maps.Copy(labels, m.Labels)
+			object.SetLabels(labels)
 			crds = append(crds, object)
 		}
 	}
@@ -137,7 +102,7 @@ func CRDs(ctx context.Context, modules ...Module) ([]*unstructured.Unstructured,
 func download(ctx context.Context, modules []Module) ([]string, error) {
 	named := make([]module.Module, len(modules))
 	for i, m := range modules {
-		named[i] = module.Module{Path: m.Path, Version: m.Version, Sum: m.Sum}
+		named[i] = m.Module
 	}
 	return module.Download(ctx, named)
 }
@@ -183,15 +148,4 @@ func decodeManifests(content []byte) ([]*unstructured.Unstructured, error) {
 			objects = append(objects, object)
 		}
 	}
-}
-
-// merge returns base with more on top.
-func merge(base, more map[string]string) map[string]string {
-	merged := map[string]string{}
-	for _, m := range []map[string]string{base, more} {
-		for key, value := range m {
-			merged[key] = value
-		}
-	}
-	return merged
 }
