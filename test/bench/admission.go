@@ -177,7 +177,7 @@ func (b *bench) price(ctx context.Context, a *admission, size int, r *report) er
 		rows := make([]*row, len(b.products))
 		for i, p := range b.products {
 			rows[i] = &row{object: object.Name, size: size, product: p.name}
-			if err := b.judge(ctx, p, object, cannot[p], rows[i]); err != nil {
+			if err := b.judge(ctx, p, object, cannot[p] != nil, rows[i]); err != nil {
 				return err
 			}
 			fmt.Fprintf(os.Stderr, "%d addresses, %s, %s: %s\n", size, object.Name, p.name, rows[i].stops)
@@ -197,8 +197,8 @@ func (b *bench) price(ctx context.Context, a *admission, size int, r *report) er
 }
 
 // judge says whether a product decides over an object as it should; if not, it is not timed.
-func (b *bench) judge(ctx context.Context, p *product, object load.Object, cannot error, r *row) error {
-	if cannot != nil {
+func (b *bench) judge(ctx context.Context, p *product, object load.Object, cannot bool, r *row) error {
+	if cannot {
 		r.stops = "cannot take the list"
 		return nil
 	}

@@ -136,7 +136,7 @@ func (b *bench) limits(ctx context.Context, r *report) error {
 		for _, o := range []load.Object{deployment, configMap} {
 			for _, p := range b.products {
 				one := &row{}
-				if err := b.judge(ctx, p, o, cannot[p], one); err != nil {
+				if err := b.judge(ctx, p, o, cannot[p] != nil, one); err != nil {
 					return err
 				}
 				if to := bad[o.Name]; one.stops != "" && (to[p] == 0 || size < to[p]) {
@@ -184,7 +184,7 @@ func (b *bench) largest(ctx context.Context, p *product) (string, error) {
 	last := 0
 	for _, kb := range []int{1, 2, 4, 8, 16, 32, 64, 100, 150, 250, 400, 600, 800, mostKilobytes} {
 		one := &row{}
-		if err := b.judge(ctx, p, load.Map(kb<<10), nil, one); err != nil {
+		if err := b.judge(ctx, p, load.Map(kb<<10), false, one); err != nil {
 			return "", err
 		}
 		if one.stops != "" {

@@ -239,7 +239,7 @@ func short(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond
 // additions times new addresses, one after the other.
 func (p *platform) additions(ctx context.Context, where string, operator *testenv.Operator, without ...*workload) error {
 	staging := slices.DeleteFunc(slices.Clone(p.workloads), func(w *workload) bool { return w.production || slices.Contains(without, w) })
-	var simulated, real, everywhere []time.Duration
+	var simulated, actual, everywhere []time.Duration
 	var bytes int64
 	from, err := usageOf(operator.PID())
 	if err != nil {
@@ -250,7 +250,7 @@ func (p *platform) additions(ctx context.Context, where string, operator *testen
 		if err := a.run(ctx); err != nil {
 			return err
 		}
-		simulated, real, bytes = append(simulated, a.simulated...), append(real, a.real...), bytes+a.bytes
+		simulated, actual, bytes = append(simulated, a.simulated...), append(actual, a.real...), bytes+a.bytes
 		everywhere = append(everywhere, slices.Max(slices.Concat(a.simulated, a.real)))
 	}
 	to, err := usageOf(operator.PID())
@@ -258,12 +258,12 @@ func (p *platform) additions(ctx context.Context, where string, operator *testen
 		return err
 	}
 	slices.Sort(simulated)
-	slices.Sort(real)
+	slices.Sort(actual)
 	slices.Sort(everywhere)
 	row("a new address is refused"+where+", p50, p99, worst", "%s, %s, %s", short(at(simulated, 0.5)), short(at(simulated, 0.99)), short(at(simulated, 1)))
 	row("… everywhere"+where+", median and worst change", "%s, %s", short(at(everywhere, 0.5)), short(at(everywhere, 1)))
-	if len(real) > 0 {
-		row("… in real API servers"+where+", p50, worst", "%s, %s", short(at(real, 0.5)), short(at(real, 1)))
+	if len(actual) > 0 {
+		row("… in real API servers"+where+", p50, worst", "%s, %s", short(at(actual, 0.5)), short(at(actual, 1)))
 	}
 	row("CPU of the operator for one change"+where, "%s", ((to.cpu - from.cpu) / time.Duration(p.changes)).Round(10*time.Millisecond))
 	row("bytes of Guards sent for one change and cluster"+where, "%d", bytes/int64(p.changes)/int64(len(staging)))

@@ -96,7 +96,7 @@ func Objects() []Object {
 func (o Object) In(namespace string) Object {
 	o.Path = strings.Replace(o.Path, "/namespaces/default/", "/namespaces/"+namespace+"/", 1)
 	o.Content = maps.Clone(o.Content)
-	metadata := maps.Clone(o.Content["metadata"].(map[string]any)) //nolint:forcetypeassert // objects are made here
+	metadata := maps.Clone(o.Content["metadata"].(map[string]any))
 	metadata["namespace"] = namespace
 	o.Content["metadata"] = metadata
 	o.Name += " in " + namespace
@@ -116,7 +116,7 @@ func (o Object) Naming(host string) Object {
 		o.Content = deployment(40, map[string]any{"name": "DATABASE", "value": "postgresql://app@" + host + ":5432/app"})
 	case "configmaps":
 		o.Content = maps.Clone(o.Content)
-		data := maps.Clone(o.Content["data"].(map[string]any)) //nolint:forcetypeassert // objects are made here
+		data := maps.Clone(o.Content["data"].(map[string]any))
 		data["database"] = "postgresql://app@" + host + ":5432/app"
 		o.Content["data"] = data
 	}

@@ -13,7 +13,6 @@ import (
 	"unique"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 )
 
@@ -225,11 +224,4 @@ func relabelled(m *metav1.ObjectMeta, from metav1.ObjectMeta) {
 	if len(from.Annotations) > 0 {
 		m.Annotations = join(m.Annotations, from.Annotations)
 	}
-}
-
-// uid is what identifies a cluster.
-func (c *Cluster) uid() types.UID {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.objects[key{"/api/v1/namespaces", "", "kube-system"}].meta.UID
 }
