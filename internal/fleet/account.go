@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 const (
@@ -127,14 +128,18 @@ func (a *account) doubt() {
 	}
 }
 
-// create applies the account and its rights, with the given credentials.
+// create applies the account and its rights, with the given credentials. Those are exempt from
+// no policy of Skott's, and an API server that does not know the Guard refuses to write even
+// what is there: only the account can put that right. If it is not there, its token will say so.
 func (a *account) create(ctx context.Context, manages bool) error {
 	for _, obj := range accountObjects(a.link.options.Namespace, manages) {
 		u, err := toUnstructured(obj)
 		if err != nil {
 			return err
 		}
-		if _, err := applyObject(ctx, a.link.admin, u); err != nil {
+		if _, err := applyObject(ctx, a.link.admin, u); unconfigured(err) {
+			ctrllog.FromContext(ctx).V(1).Info("Failing to write what may be there already", "kind", u.GetKind(), "name", u.GetName(), "error", brief(err))
+		} else if err != nil {
 			return err
 		}
 	}

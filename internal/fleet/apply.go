@@ -150,6 +150,7 @@ var defaults = map[string]any{
 	"objectSelector":    map[string]any{},
 	"scope":             "*",
 	"conversion":        map[string]any{"strategy": "None"},
+	"finalizers":        []any{"kubernetes"}, // of a Namespace, in its spec
 }
 
 // same says whether live is desired, defaults aside.

@@ -126,7 +126,7 @@ func denied(answer error, policies []*admissionv1.ValidatingAdmissionPolicy, wan
 	return answer
 }
 
-// unconfigured reports whether the answer to a canary is that a policy does not find what it reads.
+// unconfigured reports whether a request was refused because a policy does not find what it reads.
 func unconfigured(answer error) bool {
 	var status apierrors.APIStatus
 	if answer == nil || !errors.As(answer, &status) {

@@ -153,6 +153,7 @@ func TestSame(t *testing.T) {
 	}{
 		"equal":                 {m{"a": l{"x", int64(1)}}, m{"a": l{"x", int64(1)}}, true},
 		"a default was added":   {m{"rules": l{m{}}}, m{"rules": l{m{"scope": "*"}}, "failurePolicy": "Fail", "namespaceSelector": m{}}, true},
+		"a namespace":           {m{}, m{"finalizers": l{"kubernetes"}}, true},
 		"no default":            {m{}, m{"failurePolicy": "Ignore"}, false},
 		"a selector was added":  {m{}, m{"namespaceSelector": m{"matchLabels": m{"a": "b"}}}, false},
 		"a condition was added": {m{"a": "b"}, m{"a": "b", "matchConditions": l{m{"name": "n", "expression": "false"}}}, false},
