@@ -128,6 +128,7 @@ func addMovement(p *admissionv1.ValidatingAdmissionPolicy, family flow.Family, k
 		c.kinds = append(c.kinds, canaryKind)
 		p.Spec.MatchConstraints.ResourceRules = append(p.Spec.MatchConstraints.ResourceRules, canaryResource(family))
 	}
+	p.Spec.MatchConstraints.ExcludeResourceRules = unread(p.Spec.MatchConstraints.ResourceRules)
 	p.Spec.Variables = c.variables()
 	if k := c.kinds[0]; len(c.kinds) == 1 && !slices.ContainsFunc(k.Fields, func(f flow.Field) bool { return !isText(&f) }) {
 		p.Spec.MatchConditions = []admissionv1.MatchCondition{{Name: "may-name-an-address", Expression: celMayName(k)}}
@@ -140,6 +141,20 @@ func addMovement(p *admissionv1.ValidatingAdmissionPolicy, family flow.Family, k
 		addRules(p, canaryRules)
 	}
 	p.Spec.Validations = append(p.Spec.Validations, validation("variables.refs == '' || variables.crossings == ''", "variables.refs == '' ? '' : "+celMessage, "crosses a DataBoundary of Skott"))
+}
+
+// unread is the CRD of the Guard, where a policy would read it: without that kind no policy that
+// has a Guard for a parameter can work, and they would refuse the one object that puts it right.
+// The guard's own policy protects it.
+func unread(matched []admissionv1.NamedRuleWithOperations) []admissionv1.NamedRuleWithOperations {
+	own := resource("apiextensions.k8s.io", writes, "customresourcedefinitions")
+	own.ResourceNames = []string{GuardCRD}
+	if slices.ContainsFunc(matched, func(r admissionv1.NamedRuleWithOperations) bool {
+		return slices.Equal(r.APIGroups, own.APIGroups) && slices.Contains(r.Resources, own.Resources[0])
+	}) {
+		return []admissionv1.NamedRuleWithOperations{own}
+	}
+	return nil
 }
 
 // celMayName is true unless the object, of a kind that holds nothing but free text, is small

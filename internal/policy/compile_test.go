@@ -77,6 +77,31 @@ func TestPoliciesFailOpenOnlyWhileNothingIsDenied(t *testing.T) {
 	}
 }
 
+// What brings the kind of their parameters back is matched by no policy that has one.
+func TestPoliciesLetTheKindOfTheGuardComeBack(t *testing.T) {
+	for _, p := range BuiltinRules().Policies(BuiltinRules().AllFamilies(), true) {
+		reads := slices.ContainsFunc(p.Spec.MatchConstraints.ResourceRules, func(r admissionv1.NamedRuleWithOperations) bool {
+			return r.APIGroups[0] == "apiextensions.k8s.io" && r.Resources[0] == "customresourcedefinitions"
+		})
+		excluded := p.Spec.MatchConstraints.ExcludeResourceRules
+		switch {
+		case reads && p.Spec.ParamKind != nil:
+			if len(excluded) != 1 || !slices.Equal(excluded[0].ResourceNames, []string{GuardCRD}) || !slices.Equal(excluded[0].Operations, writes) {
+				t.Errorf("%s matches the CRD of the Guard: %+v", p.Name, excluded)
+			}
+		case len(excluded) > 0:
+			t.Errorf("%s leaves out %+v", p.Name, excluded)
+		}
+	}
+	definition := func(name string) *Request {
+		return &Request{Operation: "CREATE", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Object: map[string]any{"metadata": map[string]any{"name": name}}}
+	}
+	e := NewEvaluator(&skottv1.Guard{})
+	if e.kind(definition(GuardCRD)) != nil || e.kind(definition("backups.velero.io")) == nil {
+		t.Error("Evaluate reads others than the policies do")
+	}
+}
+
 // Every kind of the table is matched by the policy of its family, through each way in which
 // it is written, and no policy matches another.
 func TestPoliciesMatchTheTable(t *testing.T) {
