@@ -55,7 +55,7 @@ func run(ctx context.Context, out string, args []string) error {
 		}
 		return nil
 	}
-	return errors.New("usage: supply [-o DIR] licences | sbom PROGRAM...")
+	return errors.New("usage: supply [-o DIR] licences | sbom PROGRAM [PROGRAM ...]")
 }
 
 // linkedModule is a module of which packages are linked in.

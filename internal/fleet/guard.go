@@ -9,7 +9,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -424,56 +423,6 @@ func (l *loop) awaitEstablished(ctx context.Context, crd *unstructured.Unstructu
 		return fmt.Errorf("cannot wait for CustomResourceDefinition %q: %w", crd.GetName(), err)
 	}
 	return nil
-}
-
-// outdated reports whether the proof under way is of what is not desired any more, and another
-// one was completed not long ago: in a large fleet all canaries of a cluster take seconds, and
-// what was published meanwhile must not wait for them; but where something is published all the
-// time, proofs have to come to their end as well.
-func (l *loop) outdated() bool {
-	c := l.station.snapshot()
-	if time.Since(c.Guard.ProvedAt) > proofGrace/2 {
-		return false
-	}
-	desired, ok := l.station.fleet.desired(c)
-	return ok && desired.Revision != l.proof.desired.Revision
-}
-
-// prove sends the canaries, and records what they show once that is settled.
-func (l *loop) prove(ctx context.Context) (time.Duration, error) {
-	p := l.proof
-	over, err := p.try(ctx, l.link.account.canary, l.outdated)
-	if err != nil || !over {
-		return 0, err
-	}
-	l.proof = nil
-	key, observer := l.station.snapshot().Key(), l.options().Observer
-	for i, canary := range p.desired.Canaries {
-		observer.Canary(key, canary.Family, p.results[i] == nil, p.took[i])
-	}
-	admitted, unanswered := p.outcome()
-	switch {
-	case len(admitted) > 0:
-		for _, family := range admitted {
-			observer.CanaryAdmitted(key, family)
-		}
-		l.enter(CanaryAdmitted, skottv1.ReasonCanaryAdmitted, "the API server admitted the canaries of "+strings.Join(admitted, ", "))
-	case len(unanswered) > 0:
-		l.link.account.doubt() // perhaps its rights were taken away
-		l.enter(Published, skottv1.ReasonNotProved, "canaries were refused for another reason: "+strings.Join(unanswered, ", "))
-	case len(p.desired.Canaries) == 0:
-		l.enter(Published, skottv1.ReasonNotProved, "there is no canary")
-	default:
-		l.backoff = 0
-		l.nextProof = time.Now().Add(l.options().CanaryInterval)
-		l.station.update(func(c *Cluster) {
-			c.Guard.ProvedRevision, c.Guard.ProvedAt = p.desired.Revision, time.Now()
-			c.Guard.Enter(time.Now(), Enforced, skottv1.ReasonEnforced, "")
-		})
-		return l.options().CanaryInterval, nil
-	}
-	l.distrust, l.nextProof = true, time.Time{}
-	return min(l.delay(), proofPause), nil
 }
 
 // failed records an error and says when to try again.
