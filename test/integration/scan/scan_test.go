@@ -218,4 +218,6 @@ var _ = Describe("A platform that is older than its guard", Ordered, func() {
 
 	It("has its reports in the Ops Cluster where that is asked for, and nowhere twice", reportsInTheHub, SpecTimeout(3*time.Minute))
 	It("leaves no report in the Ops Cluster of what is gone", reportsOfWhatIsGone, SpecTimeout(3*time.Minute))
+	It("has nothing innocent refused while it only watches, not even by policies that cannot work, and fails closed from the first refusal",
+		watchThenDeny, SpecTimeout(8*time.Minute))
 })
