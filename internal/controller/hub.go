@@ -71,7 +71,7 @@ const settle = 200 * time.Millisecond
 
 // settlePer cluster they are gathered at least: to look at all costs more the more there are,
 // and in a large fleet something is always observed.
-const settlePer = time.Millisecond
+const settlePer = 2 * time.Millisecond
 
 // hub is what all reconcilers share.
 type hub struct {

@@ -43,8 +43,9 @@ const (
 	// proofPause is the longest time between two proofs that fail: they are cheap, and an
 	// API server that has just started denies everything for its own reasons at first.
 	proofPause = 5 * time.Second
-	// othersFirst is how long a proof waits for Guards that are being written elsewhere.
-	othersFirst = time.Second
+	// othersFirst is how long a proof waits at most, per cluster of the fleet, for Guards that are
+	// being written elsewhere.
+	othersFirst = 2 * time.Millisecond
 	// slow times CanaryInterval is how often a cluster that cannot be guarded is looked at.
 	slow = 5
 )
@@ -182,7 +183,8 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 	doubted := l.station.takeDoubt()
 	switch left := time.Until(l.nextProof); {
 	case window > 0:
-		l.station.fleet.writing.yield(ctx, othersFirst)
+		fleet := l.station.fleet
+		fleet.writing.yield(ctx, othersFirst*time.Duration(fleet.Size()))
 		l.proof = newProof(desired, time.Until(l.acts))
 	case l.proof != nil: // go on with it
 	case !doubted && left > 0:

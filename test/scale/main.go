@@ -19,7 +19,7 @@ import (
 // settings are the flags.
 type settings struct {
 	clusters, managements, real, addresses, changes int
-	steady, settle, patience                        time.Duration
+	steady, settle, between, patience               time.Duration
 	churn                                           float64
 	slow, unreachable                               float64
 	shards                                          bool
@@ -32,10 +32,11 @@ func main() {
 	flag.IntVar(&s.managements, "management-clusters", 20, "simulated Management Clusters; half of them are of production")
 	flag.IntVar(&s.real, "real", 2, "Workload Clusters that are real API servers, beside those that are simulated")
 	flag.IntVar(&s.addresses, "addresses", 50000, "declared addresses of production")
-	flag.IntVar(&s.changes, "changes", 10, "new addresses whose way is timed")
+	flag.IntVar(&s.changes, "changes", 6, "new addresses whose way is timed, in each measurement")
+	flag.DurationVar(&s.between, "between", 20*time.Second, "pause before each new address, so that the fleet is at rest")
 	flag.Float64Var(&s.churn, "churn", 0.01, "share of the addresses that is replaced within a minute, during -steady")
 	flag.DurationVar(&s.steady, "steady", time.Minute, "how long the steady state is watched, first at rest and then under churn")
-	flag.DurationVar(&s.settle, "settle", 3*time.Minute, "how long the first scans and surveys may take before the steady state is watched")
+	flag.DurationVar(&s.settle, "settle", 2*time.Minute, "how long the first scans and surveys may take before the steady state is watched")
 	flag.Float64Var(&s.slow, "slow", 0.05, "share of the clusters that answer 3 s late, in the last measurement")
 	flag.Float64Var(&s.unreachable, "unreachable", 0.05, "share of the clusters that do not answer, in the last measurement")
 	flag.DurationVar(&s.patience, "patience", 10*time.Minute, "how long anything may take before the measurement is given up")

@@ -246,6 +246,9 @@ func (p *platform) additions(ctx context.Context, where string, operator *testen
 		return err
 	}
 	for i := range p.changes {
+		if err := pause(ctx, p.between); err != nil {
+			return err
+		}
 		a := p.addition(fmt.Sprintf("new-%d-%d.prod.example", len(where), i), staging)
 		if err := a.run(ctx); err != nil {
 			return err
@@ -265,7 +268,7 @@ func (p *platform) additions(ctx context.Context, where string, operator *testen
 	if len(actual) > 0 {
 		row("… in real API servers"+where+", p50, worst", "%s, %s", short(at(actual, 0.5)), short(at(actual, 1)))
 	}
-	row("CPU of the operator for one change"+where, "%s", ((to.cpu - from.cpu) / time.Duration(p.changes)).Round(10*time.Millisecond))
+	row(fmt.Sprintf("CPU of the operator for one change%s and the %s before it", where, p.between), "%s", ((to.cpu - from.cpu) / time.Duration(p.changes)).Round(10*time.Millisecond))
 	row("bytes of Guards sent for one change and cluster"+where, "%d", bytes/int64(p.changes)/int64(len(staging)))
 	return nil
 }

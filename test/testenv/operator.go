@@ -75,6 +75,7 @@ func (e *Env) startOperator(ctx context.Context, command []string, name string, 
 		fmt.Sprintf("--metrics-bind-address=%s:%d", loopback, o.ports[0]),
 		fmt.Sprintf("--health-probe-bind-address=%s:%d", loopback, o.ports[1]),
 	}, flags)...)
+	o.process.env = []string{"GOGC=100"} // as it is shipped
 	e.mu.Lock()
 	e.operators = append(e.operators, o)
 	e.mu.Unlock()
