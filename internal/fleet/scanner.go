@@ -28,7 +28,7 @@ const (
 	// is longer: many are learned together, and all clusters are read again. As long is
 	// between two lists of the kinds with findings.
 	scanPause    = 5 * time.Second
-	scanPausePer = 50 * time.Millisecond
+	scanPausePer = 300 * time.Millisecond
 	// unprovedFor is how long a cluster may not be proved before everything is watched.
 	unprovedFor = 30 * time.Second
 	// maxUnanswered kinds one after the other, and it is asked whether the cluster answers at all.
