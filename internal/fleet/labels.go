@@ -39,7 +39,7 @@ func guardedNow(s GuardState, now time.Time) (guarded bool, again time.Duration)
 	}
 }
 
-// carries says whether every wanted label is there.
+// carries says whether every wanted label, or annotation, is there.
 func carries(labels, want map[string]string) bool {
 	for key, value := range want {
 		if got, ok := labels[key]; !ok || got != value {

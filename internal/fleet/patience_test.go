@@ -55,11 +55,7 @@ func TestProofEndsWithSilence(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	l, err := newLink(&rest.Config{Host: server.URL}, true, Options{Timeout: 100 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.close()
+	l := linkTo(t, server, 100*time.Millisecond)
 	p := threeCanaries()
 	over, err := p.try(context.Background(), l.account.operator, func() bool { return false })
 	if err == nil || over {
@@ -71,6 +67,16 @@ func TestProofEndsWithSilence(t *testing.T) {
 	if len(p.pending) != 3 {
 		t.Errorf("%d canaries are left", len(p.pending))
 	}
+}
+
+func linkTo(t *testing.T, server *httptest.Server, timeout time.Duration) *link {
+	t.Helper()
+	l, err := newLink(&rest.Config{Host: server.URL}, true, Options{Timeout: timeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.close)
+	return l
 }
 
 func threeCanaries() *proof {
@@ -91,11 +97,7 @@ func TestProofEndsWhenItIsOutdated(t *testing.T) {
 		_, _ = io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403}`)
 	}))
 	defer server.Close()
-	l, err := newLink(&rest.Config{Host: server.URL}, true, Options{Timeout: 10 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.close()
+	l := linkTo(t, server, 10*time.Second)
 	p := threeCanaries()
 	p.ends = time.Now()
 	over, err := p.try(context.Background(), l.account.operator, func() bool { return asked > 0 })

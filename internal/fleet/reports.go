@@ -159,7 +159,7 @@ func (r Reports) put(ctx context.Context, resource schema.GroupVersionResource, 
 	}
 	report.KeepTimes(u, there)
 	same := reflect.DeepEqual(u.GetOwnerReferences(), there.GetOwnerReferences()) &&
-		holds(there.GetLabels(), u.GetLabels()) && holds(there.GetAnnotations(), u.GetAnnotations())
+		carries(there.GetLabels(), u.GetLabels()) && carries(there.GetAnnotations(), u.GetAnnotations())
 	for _, field := range []string{"scope", "summary", "results", "source"} {
 		same = same && reflect.DeepEqual(u.Object[field], there.Object[field])
 	}
@@ -172,16 +172,6 @@ func (r Reports) put(ctx context.Context, resource schema.GroupVersionResource, 
 		_, err := r.at(resource, u.GetNamespace()).Update(ctx, u, metav1.UpdateOptions{FieldManager: skottv1.FieldOwner})
 		return err
 	})
-}
-
-// holds reports whether there is at least what is wanted.
-func holds(there, wanted map[string]string) bool {
-	for key, value := range wanted {
-		if have, ok := there[key]; !ok || have != value {
-			return false
-		}
-	}
-	return true
 }
 
 // list reads Skott's own reports, in pages.

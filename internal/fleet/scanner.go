@@ -25,8 +25,8 @@ const (
 	// scanIdle is how often it is looked whether there is anything to do.
 	scanIdle = time.Second
 	// scanPause after a change of addresses, at first, and scanPausePer cluster of the fleet if that
-	// is longer: many are learned together, and all clusters are read again. As long is
-	// between two lists of the kinds with findings.
+	// is longer: many are learned together, and all clusters are read again. Between two lists of the
+	// kinds with findings, of which there are few, is scanPause however large the fleet.
 	scanPause    = 5 * time.Second
 	scanPausePer = 300 * time.Millisecond
 	// unprovedFor is how long a cluster may not be proved before everything is watched.
@@ -195,7 +195,7 @@ func (s *scanner) firstPause() time.Duration {
 
 // some lists the kinds that are to be listed anew, and after a change of addresses those with findings.
 func (s *scanner) some(ctx context.Context, scanning Scanning, now time.Time) error {
-	crossing := s.changed && now.Sub(s.changedAt) > s.firstPause()
+	crossing := s.changed && now.Sub(s.changedAt) > scanPause
 	if crossing {
 		s.changed, s.changedAt = false, now
 	}

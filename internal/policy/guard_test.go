@@ -229,7 +229,14 @@ func TestRevision(t *testing.T) {
 		}
 	}
 	seen := map[string]string{revision: "base"}
+	again := base
+	again.Last = New(Snapshot{Environments: environments, Locations: []skottv1.DataLocation{locations[0], location("x", "production", false, "Host other.example")}})
+	if diff := cmp.Diff(New(base).Guards(cluster("staging"), nil, families), New(again).Guards(cluster("staging"), nil, families)); diff != "" {
+		t.Errorf("what was parsed before changes the Guards (-anew +again):\n%s", diff)
+	}
 	for name, s := range map[string]Snapshot{
+		"OtherAddress": {Environments: environments, Boundaries: boundaries, Locations: []skottv1.DataLocation{locations[0], location("s", "staging", false, "Host t.example")}},
+		"OtherOwner":   {Environments: environments, Boundaries: boundaries, Locations: []skottv1.DataLocation{locations[0], location("s", "production", false, "Host s.example")}},
 		"NoBoundary":   {Environments: environments, Locations: locations},
 		"NoLocation":   {Environments: environments, Boundaries: boundaries},
 		"Environments": {Environments: environments[:3], Boundaries: boundaries, Locations: locations},

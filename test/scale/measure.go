@@ -150,16 +150,21 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// watched is what the operator has used before and after some time.
+func watched(ctx context.Context, operator *testenv.Operator, d time.Duration) (from, to usage, err error) {
+	if from, err = usageOf(operator.PID()); err != nil {
+		return from, to, err
+	}
+	if err = pause(ctx, d); err != nil {
+		return from, to, err
+	}
+	to, err = usageOf(operator.PID())
+	return from, to, err
+}
+
 // firstScans lets every cluster be scanned and surveyed for the first time.
 func (p *platform) firstScans(ctx context.Context, operator *testenv.Operator) error {
-	from, err := usageOf(operator.PID())
-	if err != nil {
-		return err
-	}
-	if err := pause(ctx, p.settle); err != nil {
-		return err
-	}
-	to, err := usageOf(operator.PID())
+	from, to, err := watched(ctx, operator, p.settle)
 	if err != nil {
 		return err
 	}
@@ -170,14 +175,7 @@ func (p *platform) firstScans(ctx context.Context, operator *testenv.Operator) e
 // rest watches the steady state.
 func (p *platform) rest(ctx context.Context, operator *testenv.Operator) error {
 	p.requests()
-	from, err := usageOf(operator.PID())
-	if err != nil {
-		return err
-	}
-	if err := pause(ctx, p.steady); err != nil {
-		return err
-	}
-	to, err := usageOf(operator.PID())
+	from, to, err := watched(ctx, operator, p.steady)
 	if err != nil {
 		return err
 	}
