@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -82,7 +83,7 @@ func steady(ctx context.Context) (stop func() []string) {
 		defer close(done)
 		for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
 			for _, name := range []string{"ops", "production", "staging"} {
-				mc := management(name)
+				mc := suite.ManagementCluster(name)
 				if err := hub.Get(ctx, client.ObjectKeyFromObject(mc), mc); err != nil {
 					continue
 				}
@@ -121,7 +122,7 @@ spec: {stage: testing}
 // first round meets a ManagementCluster that was never reached.
 func breaks(ctx context.Context, ns, name string, ways []broken, right map[string][]byte) {
 	GinkgoHelper()
-	mc := management(name)
+	mc := suite.ManagementCluster(name)
 	others := steady(ctx)
 	for _, b := range ways {
 		puts(ctx, ns, name, b.data)
@@ -148,21 +149,21 @@ func breaks(ctx context.Context, ns, name string, ways []broken, right map[strin
 	Expect(mc.UID).To(Equal(uid))
 	Expect(others()).To(BeEmpty(), "the others are unaffected")
 	for _, name := range []string{"ops", "production", "staging"} {
-		becomes(ctx, management(name), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
+		becomes(ctx, suite.ManagementCluster(name), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 	}
-	becomes(ctx, dataBoundary("customer-data"), have(skottv1.ConditionEnforced, metav1.ConditionTrue, skottv1.ReasonEnforced))
+	becomes(ctx, suite.DataBoundary("customer-data"), have(skottv1.ConditionEnforced, metav1.ConditionTrue, skottv1.ReasonEnforced))
 }
 
 func saysWhyUnreachable(ctx SpecContext) {
 	ways, right := brokenConnections(ctx)
 	Expect(ops.ApplyYAML(ctx, []byte(testingEnvironment+"---"+managementCluster("newcomer", "testing")))).To(Succeed())
 	breaks(ctx, system, "newcomer", ways, right)
-	remove(ctx, management("newcomer"), dataLocation("clusters.newcomer.testing.0"), environment("testing"))
+	remove(ctx, suite.ManagementCluster("newcomer"), suite.DataLocation("clusters.newcomer.testing.0"), suite.Environment("testing"))
 
 	By("naming a Secret that config/rbac does not let the operator read")
 	Expect(ops.ApplyYAML(ctx, []byte(strings.Replace(managementCluster("elsewhere", "staging"), "namespace: skott-system", "namespace: default", 1)))).To(Succeed())
-	becomes(ctx, management("elsewhere"), have(skottv1.ConditionReachable, metav1.ConditionFalse, skottv1.ReasonForbidden, "default/elsewhere"))
-	remove(ctx, management("elsewhere"))
+	becomes(ctx, suite.ManagementCluster("elsewhere"), have(skottv1.ConditionReachable, metav1.ConditionFalse, skottv1.ReasonForbidden, "default/elsewhere"))
+	remove(ctx, suite.ManagementCluster("elsewhere"))
 }
 
 // argoCDSecret is what the cluster Secret of Argo CD for a server holds.
@@ -205,7 +206,7 @@ spec:
 		{"its credentials are unknown", argoCDSecret(&rest.Config{Host: spare.URL(), BearerToken: "no", TLSClientConfig: rest.TLSClientConfig{CAData: spare.CA()}}), skottv1.ReasonUnauthorized, nil},
 		{"the certificate does not verify", argoCDSecret(stranger), skottv1.ReasonCertificateInvalid, nil},
 	}, right)
-	remove(ctx, management("by-argocd"), dataLocation("clusters.by-argocd.testing.0"), environment("testing"))
+	remove(ctx, suite.ManagementCluster("by-argocd"), suite.DataLocation("clusters.by-argocd.testing.0"), suite.Environment("testing"))
 	puts(ctx, "argocd", "by-argocd", nil)
 }
 
@@ -215,11 +216,11 @@ func namesTheFirst(ctx SpecContext) {
 	writeSecret(ctx, system, "impostor", map[string][]byte{"value": staging.Kubeconfig()})
 	Expect(ops.ApplyYAML(ctx, []byte(managementCluster("staging-again", "staging")+"---"+managementCluster("impostor", "production")))).To(Succeed())
 	for _, name := range []string{"staging-again", "impostor"} {
-		becomes(ctx, management(name), have(skottv1.ConditionReachable, metav1.ConditionFalse, skottv1.ReasonDuplicateAPIServer, `"staging"`))
-		becomes(ctx, management(name), have(skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonDuplicateAPIServer))
+		becomes(ctx, suite.ManagementCluster(name), have(skottv1.ConditionReachable, metav1.ConditionFalse, skottv1.ReasonDuplicateAPIServer, `"staging"`))
+		becomes(ctx, suite.ManagementCluster(name), have(skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonDuplicateAPIServer))
 	}
 	Consistently(func(g Gomega) {
-		mc := management("staging")
+		mc := suite.ManagementCluster("staging")
 		g.Expect(hub.Get(ctx, client.ObjectKeyFromObject(mc), mc)).To(Succeed())
 		g.Expect(mc).To(have(skottv1.ConditionReachable, metav1.ConditionTrue, skottv1.ReasonReachable))
 		g.Expect(labelsOf(ctx, staging, "platform", "shop")).To(HaveKeyWithValue(skottv1.LabelManagementCluster, "staging"))
@@ -230,11 +231,11 @@ func namesTheFirst(ctx SpecContext) {
 			g.Expect(guard.Spec.Cluster.ManagementCluster).To(Equal("staging"))
 		}
 	}).WithTimeout(3 * time.Second).Should(Succeed())
-	remove(ctx, management("staging-again"), management("impostor"))
+	remove(ctx, suite.ManagementCluster("staging-again"), suite.ManagementCluster("impostor"))
 }
 
 func remembersDeleted(ctx SpecContext) {
-	recorded := dataLocation("clusters.production.production.0")
+	recorded := suite.DataLocation("clusters.production.production.0")
 	Expect(hub.Get(ctx, client.ObjectKeyFromObject(recorded), recorded)).To(Succeed())
 	values := func() (out []string) {
 		for _, a := range recorded.Spec.Addresses {
@@ -247,9 +248,9 @@ func remembersDeleted(ctx SpecContext) {
 	before, err := guardOf(ctx, production)
 	Expect(err).NotTo(HaveOccurred())
 
-	remove(ctx, management("production"))
-	becomes(ctx, environment("production"), have(skottv1.ConditionComplete, metav1.ConditionFalse, skottv1.ReasonNoManagementCluster))
-	becomes(ctx, environment("production"), have(skottv1.ConditionDatacentersCovered, metav1.ConditionFalse, skottv1.ReasonDatacenterMissing, "sto2"))
+	remove(ctx, suite.ManagementCluster("production"))
+	becomes(ctx, suite.Environment("production"), have(skottv1.ConditionComplete, metav1.ConditionFalse, skottv1.ReasonNoManagementCluster))
+	becomes(ctx, suite.Environment("production"), have(skottv1.ConditionDatacentersCovered, metav1.ConditionFalse, skottv1.ReasonDatacenterMissing, "sto2"))
 	after, err := guardOf(ctx, production)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(after.Spec).To(Equal(before.Spec), "the guard stays")
@@ -267,7 +268,7 @@ spec: {infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: Real
 
 	By("creating it again")
 	Expect(ops.ApplyYAML(ctx, []byte(managementCluster("production", "production")))).To(Succeed())
-	becomes(ctx, management("production"), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
+	becomes(ctx, suite.ManagementCluster("production"), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 	settled(ctx)
 }
 
@@ -277,7 +278,7 @@ func waitsForKubeconfig(ctx SpecContext) {
 		HaveKeyWithValue(skottv1.LabelEnvironment, "staging"), HaveKeyWithValue(skottv1.LabelStage, "staging"),
 		HaveKeyWithValue(skottv1.LabelDatacenter, "sto2"), HaveKeyWithValue(skottv1.LabelManagementCluster, "staging"),
 		HaveKeyWithValue(skottv1.LabelGuarded, "false")))
-	mc := management("staging")
+	mc := suite.ManagementCluster("staging")
 	becomes(ctx, mc, have(skottv1.ConditionGuarded, metav1.ConditionFalse, skottv1.ReasonNotGuarded, "platform/young", "WaitingForKubeconfig"))
 	becomes(ctx, mc, have(skottv1.ConditionReady, metav1.ConditionTrue, skottv1.ReasonReady))
 	Expect(*mc.Status.WorkloadClusters.Total).To(BeNumerically("==", 2))

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -194,7 +195,7 @@ func diesWhileChanging(ctx SpecContext) {
 	for n := range kills {
 		name := fmt.Sprintf("changed-%d", n)
 		Expect(ops.ApplyYAML(ctx, []byte(location(name, "production", "Bucket", "https://s3.sto2.example/"+name)))).To(Succeed())
-		added = append(added, dataLocation(name))
+		added = append(added, suite.DataLocation(name))
 		killAtRandom(ctx, random, 2*time.Second)
 	}
 	startOperator(ctx)
@@ -271,5 +272,5 @@ func hasAStandby(ctx SpecContext) {
 		Expect(o.Stop()).To(Succeed())
 	}
 	startOperator(ctx)
-	remove(ctx, dataLocation("after-failover"))
+	remove(ctx, suite.DataLocation("after-failover"))
 }

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -111,7 +112,7 @@ spec: {infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: Real
 
 	By("changing the list")
 	change := func(list string) {
-		Expect(hub.Patch(ctx, environment("staging"), client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"customerNamespaces":`+list+`}}`)))).To(Succeed())
+		Expect(hub.Patch(ctx, suite.Environment("staging"), client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"customerNamespaces":`+list+`}}`)))).To(Succeed())
 	}
 	change(`["cust-*","customs"]`)
 	eventually(ctx, staging, cluster("customs"), refuses("D402"))

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -64,7 +65,7 @@ func movementKind(path string) *skottv1.MovementKind {
 // ungoverned are the kinds that the status of the staging ManagementCluster lists.
 func ungoverned(ctx context.Context) func() ([]string, error) {
 	return func() ([]string, error) {
-		mc := management("staging")
+		mc := suite.ManagementCluster("staging")
 		if err := hub.Get(ctx, client.ObjectKeyFromObject(mc), mc); err != nil {
 			return nil, err
 		}

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 )
 
 // eventNotes are the texts of the events about an object of the Ops Cluster.
@@ -54,24 +55,24 @@ spec: {action: Deny, from: {environments: [testing]}, to: {environments: [stagin
 `))).To(Succeed())
 	eventually(ctx, shop, service("orders.db.testing.example"), refuses("D101", "names-testing"))
 
-	Expect(hub.Delete(ctx, environment("testing"))).To(Succeed())
-	e := environment("testing")
+	Expect(hub.Delete(ctx, suite.Environment("testing"))).To(Succeed())
+	e := suite.Environment("testing")
 	becomes(ctx, e, have(skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonInUse, "DataLocation testing-data", "DataBoundary names-testing"))
 	Expect(try(ctx, shop, service("orders.db.testing.example"))).To(refuses("D101"))
 
 	By("taking away one user after the other")
-	remove(ctx, dataBoundary("names-testing"))
+	remove(ctx, suite.DataBoundary("names-testing"))
 	Eventually(func(g Gomega) {
 		g.Expect(hub.Get(ctx, client.ObjectKeyFromObject(e), e)).To(Succeed())
 		c := meta.FindStatusCondition(e.Status.Conditions, skottv1.ConditionReady)
 		g.Expect(c.Message).To(And(ContainSubstring("DataLocation testing-data"), Not(ContainSubstring("names-testing"))))
 	}).WithTimeout(20 * time.Second).Should(Succeed())
-	remove(ctx, dataLocation("testing-data"))
+	remove(ctx, suite.DataLocation("testing-data"))
 	gone(ctx, e)
 
 	By("naming every user of an Environment that clusters are of")
-	Expect(hub.Delete(ctx, environment("staging"))).To(Succeed())
-	becomes(ctx, environment("staging"), have(skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonInUse, "ManagementCluster staging"))
+	Expect(hub.Delete(ctx, suite.Environment("staging"))).To(Succeed())
+	becomes(ctx, suite.Environment("staging"), have(skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonInUse, "ManagementCluster staging"))
 	Expect(try(ctx, shop, service("orders.db.prod.example"))).To(refuses("D101", `Environment "staging"`))
 	restoreStaging(ctx)
 }
@@ -79,8 +80,8 @@ spec: {action: Deny, from: {environments: [testing]}, to: {environments: [stagin
 // restoreStaging lets the deleted Environment go, and makes it anew.
 func restoreStaging(ctx context.Context) {
 	GinkgoHelper()
-	remove(ctx, management("staging"))
-	gone(ctx, environment("staging"))
+	remove(ctx, suite.ManagementCluster("staging"))
+	gone(ctx, suite.Environment("staging"))
 	// The guard stands without the Environment and without its ManagementCluster.
 	Consistently(func() error { return try(ctx, shop, service("orders.db.prod.example")) }).WithTimeout(time.Second).Should(refuses("D101"))
 	declare(ctx)
@@ -89,22 +90,22 @@ func restoreStaging(ctx context.Context) {
 
 func guardsContested(ctx SpecContext) {
 	Expect(ops.ApplyYAML(ctx, []byte(location("staging-claim", "staging", "Bucket", "https://S3.sto2.example:443/prod-backups/")))).To(Succeed())
-	becomes(ctx, dataLocation("staging-claim"), have(skottv1.ConditionContested, metav1.ConditionTrue, skottv1.ReasonContested, "prod-backups", "also of production"))
-	becomes(ctx, dataLocation("production-data"), have(skottv1.ConditionContested, metav1.ConditionTrue, skottv1.ReasonContested, "prod-backups", "also of staging"))
+	becomes(ctx, suite.DataLocation("staging-claim"), have(skottv1.ConditionContested, metav1.ConditionTrue, skottv1.ReasonContested, "prod-backups", "also of production"))
+	becomes(ctx, suite.DataLocation("production-data"), have(skottv1.ConditionContested, metav1.ConditionTrue, skottv1.ReasonContested, "prod-backups", "also of staging"))
 	for _, name := range []string{"production", "staging"} {
-		becomes(ctx, environment(name), have(skottv1.ConditionSeparated, metav1.ConditionFalse, skottv1.ReasonContestedAddresses, "s3.sto2.example/prod-backups"))
+		becomes(ctx, suite.Environment(name), have(skottv1.ConditionSeparated, metav1.ConditionFalse, skottv1.ReasonContestedAddresses, "s3.sto2.example/prod-backups"))
 	}
-	becomes(ctx, dataBoundary("customer-data"), have(skottv1.ConditionNoViolations, metav1.ConditionFalse, skottv1.ReasonViolations, "s3.sto2.example/prod-backups"))
-	becomes(ctx, dataBoundary("customer-data"), have(skottv1.ConditionEnforced, metav1.ConditionTrue, skottv1.ReasonEnforced))
+	becomes(ctx, suite.DataBoundary("customer-data"), have(skottv1.ConditionNoViolations, metav1.ConditionFalse, skottv1.ReasonViolations, "s3.sto2.example/prod-backups"))
+	becomes(ctx, suite.DataBoundary("customer-data"), have(skottv1.ConditionEnforced, metav1.ConditionTrue, skottv1.ReasonEnforced))
 	Expect(try(ctx, shop, bucket("default", "prod-backups"))).To(refuses("D102"))
 	Expect(try(ctx, production, bucket("default", "prod-backups"))).To(Succeed())
 	tells(ctx, "production-data", skottv1.ReasonContested, "prod-backups", "also of staging")
 	tells(ctx, "staging-claim", skottv1.ReasonContested, "prod-backups", "also of production")
 	tells(ctx, "customer-data", skottv1.ReasonViolations, "s3.sto2.example/prod-backups")
 
-	remove(ctx, dataLocation("staging-claim"))
+	remove(ctx, suite.DataLocation("staging-claim"))
 	tells(ctx, "production-data", skottv1.ReasonNotContested, "Contested is False")
-	becomes(ctx, dataLocation("production-data"), have(skottv1.ConditionContested, metav1.ConditionFalse, skottv1.ReasonNotContested))
+	becomes(ctx, suite.DataLocation("production-data"), have(skottv1.ConditionContested, metav1.ConditionFalse, skottv1.ReasonNotContested))
 	Eventually(func(g Gomega) {
 		e := &skottv1.Environment{ObjectMeta: metav1.ObjectMeta{Name: "staging"}}
 		g.Expect(hub.Get(ctx, client.ObjectKeyFromObject(e), e)).To(Succeed())
@@ -124,21 +125,21 @@ kind: DataBoundary
 metadata: {name: to-nothing}
 spec: {action: Deny, to: {selector: {matchLabels: {tier: none}}}}
 `))).To(Succeed())
-	becomes(ctx, dataBoundary("from-nothing"), have(skottv1.ConditionPublished, metav1.ConditionFalse, skottv1.ReasonNothingSelected, "spec.from"))
-	becomes(ctx, dataBoundary("to-nothing"), have(skottv1.ConditionPublished, metav1.ConditionFalse, skottv1.ReasonNothingSelected, "spec.to"))
-	becomes(ctx, dataBoundary("to-nothing"), have(skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonNothingSelected, "spec.to"))
-	becomes(ctx, dataBoundary("customer-data"), have(skottv1.ConditionReady, metav1.ConditionTrue, skottv1.ReasonReady))
+	becomes(ctx, suite.DataBoundary("from-nothing"), have(skottv1.ConditionPublished, metav1.ConditionFalse, skottv1.ReasonNothingSelected, "spec.from"))
+	becomes(ctx, suite.DataBoundary("to-nothing"), have(skottv1.ConditionPublished, metav1.ConditionFalse, skottv1.ReasonNothingSelected, "spec.to"))
+	becomes(ctx, suite.DataBoundary("to-nothing"), have(skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonNothingSelected, "spec.to"))
+	becomes(ctx, suite.DataBoundary("customer-data"), have(skottv1.ConditionReady, metav1.ConditionTrue, skottv1.ReasonReady))
 
 	By("selecting an Environment by labelling it")
-	Expect(hub.Patch(ctx, environment("staging"), client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"tier":"none"}}}`)))).To(Succeed())
-	becomes(ctx, dataBoundary("to-nothing"), have(skottv1.ConditionReady, metav1.ConditionTrue, skottv1.ReasonReady))
-	Expect(hub.Patch(ctx, environment("staging"), client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"tier":null}}}`)))).To(Succeed())
-	remove(ctx, dataBoundary("from-nothing"), dataBoundary("to-nothing"))
+	Expect(hub.Patch(ctx, suite.Environment("staging"), client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"tier":"none"}}}`)))).To(Succeed())
+	becomes(ctx, suite.DataBoundary("to-nothing"), have(skottv1.ConditionReady, metav1.ConditionTrue, skottv1.ReasonReady))
+	Expect(hub.Patch(ctx, suite.Environment("staging"), client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"tier":null}}}`)))).To(Succeed())
+	remove(ctx, suite.DataBoundary("from-nothing"), suite.DataBoundary("to-nothing"))
 }
 
 func withdrawsSlowly(ctx SpecContext) {
-	Expect(hub.Delete(ctx, dataBoundary("customer-data"))).To(Succeed())
-	b := dataBoundary("customer-data")
+	Expect(hub.Delete(ctx, suite.DataBoundary("customer-data"))).To(Succeed())
+	b := suite.DataBoundary("customer-data")
 	becomes(ctx, b, have(skottv1.ConditionPublished, metav1.ConditionFalse, skottv1.ReasonBeingRemoved))
 	ends := b.DeletionTimestamp.Add(boundaryGrace)
 	Expect(meta.FindStatusCondition(b.Status.Conditions, skottv1.ConditionPublished).Message).
@@ -181,7 +182,7 @@ func withdrawsSlowly(ctx SpecContext) {
 	Expect(err).To(refuses("D501"))
 	_, err = env.Kubectl(ctx, staging, "label", "--overwrite", "--namespace=platform", "clusters.cluster.x-k8s.io", "shop", "skott.dev/datacenter=osl2")
 	Expect(err).To(refuses("D503"))
-	becomes(ctx, management("staging"), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
+	becomes(ctx, suite.ManagementCluster("staging"), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 
 	Expect(ops.ApplyYAML(ctx, []byte(boundary))).To(Succeed())
 	eventually(ctx, shop, bucket("default", "prod-backups"), refuses("D102"))
@@ -197,9 +198,9 @@ spec: {stage: testing}
 	writeSecret(ctx, system, "spare", map[string][]byte{"value": spare.Kubeconfig()})
 	Expect(ops.ApplyYAML(ctx, []byte(sealed+"---"+managementCluster("spare", "testing")+"---"+
 		location("testing-data", "testing", "Host", "*.db.testing.example")))).To(Succeed())
-	becomes(ctx, management("spare"), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
+	becomes(ctx, suite.ManagementCluster("spare"), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 	// It runs no Cluster API, which is a reason not to be Ready, and none not to be guarded.
-	becomes(ctx, management("spare"), have(skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonClusterAPINotServed))
+	becomes(ctx, suite.ManagementCluster("spare"), have(skottv1.ConditionReady, metav1.ConditionFalse, skottv1.ReasonClusterAPINotServed))
 	eventually(ctx, spare, service("orders.db.prod.example"), refuses("D101"))
 	Expect(try(ctx, shop, service("orders.db.testing.example"))).To(Succeed())
 
@@ -212,12 +213,12 @@ spec: {stage: testing}
 	Expect(output).To(MatchRegexp(`testing +testing +Production`))
 
 	By("lowering it")
-	Expect(hub.Patch(ctx, environment("testing"), client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"class":"NonProduction"}}`)))).
+	Expect(hub.Patch(ctx, suite.Environment("testing"), client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"class":"NonProduction"}}`)))).
 		To(MatchError(ContainSubstring("cannot be lowered")))
 
 	By("deleting the ManagementCluster: what was of it stays forbidden")
-	remove(ctx, management("spare"))
-	Expect(hub.Get(ctx, client.ObjectKey{Name: "clusters.spare.testing.0"}, dataLocation(""))).To(Succeed())
+	remove(ctx, suite.ManagementCluster("spare"))
+	Expect(hub.Get(ctx, client.ObjectKey{Name: "clusters.spare.testing.0"}, suite.DataLocation(""))).To(Succeed())
 	Consistently(func() error { return try(ctx, shop, service("orders.db.testing.example")) }).WithTimeout(time.Second).Should(refuses("D101"))
-	remove(ctx, dataLocation("clusters.spare.testing.0"), dataLocation("testing-data"), environment("testing"))
+	remove(ctx, suite.DataLocation("clusters.spare.testing.0"), suite.DataLocation("testing-data"), suite.Environment("testing"))
 }

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -137,17 +138,17 @@ func settled(ctx context.Context) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
 		for _, name := range []string{"production", "staging"} {
-			e := environment(name)
+			e := suite.Environment(name)
 			g.Expect(hub.Get(ctx, client.ObjectKeyFromObject(e), e)).To(Succeed())
 			g.Expect(e).To(have(skottv1.ConditionReady, metav1.ConditionTrue, skottv1.ReasonReady))
 		}
 		for _, name := range []string{"ops", "production", "staging"} {
-			mc := management(name)
+			mc := suite.ManagementCluster(name)
 			g.Expect(hub.Get(ctx, client.ObjectKeyFromObject(mc), mc)).To(Succeed())
 			g.Expect(mc).To(have(skottv1.ConditionReady, metav1.ConditionTrue, skottv1.ReasonReady))
 			g.Expect(mc).To(have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 		}
-		b := dataBoundary("customer-data")
+		b := suite.DataBoundary("customer-data")
 		g.Expect(hub.Get(ctx, client.ObjectKeyFromObject(b), b)).To(Succeed())
 		g.Expect(b).To(have(skottv1.ConditionPublished, metav1.ConditionTrue, skottv1.ReasonPublished))
 		g.Expect(b).To(have(skottv1.ConditionEnforced, metav1.ConditionTrue, skottv1.ReasonEnforced))
@@ -155,31 +156,9 @@ func settled(ctx context.Context) {
 	}).WithContext(ctx).WithTimeout(90 * time.Second).WithPolling(100 * time.Millisecond).Should(Succeed())
 }
 
-func environment(name string) *skottv1.Environment {
-	return &skottv1.Environment{ObjectMeta: metav1.ObjectMeta{Name: name}}
-}
-
-func management(name string) *skottv1.ManagementCluster {
-	return &skottv1.ManagementCluster{ObjectMeta: metav1.ObjectMeta{Name: name}}
-}
-
-func dataBoundary(name string) *skottv1.DataBoundary {
-	return &skottv1.DataBoundary{ObjectMeta: metav1.ObjectMeta{Name: name}}
-}
-
-func dataLocation(name string) *skottv1.DataLocation {
-	return &skottv1.DataLocation{ObjectMeta: metav1.ObjectMeta{Name: name}}
-}
-
-// conditioned is a kind of Skott's.
-type conditioned interface {
-	client.Object
-	GetConditions() []metav1.Condition
-}
-
 // have matches an object whose condition is as given, for the spec that it has now.
 func have(kind string, state metav1.ConditionStatus, reason string, words ...string) OmegaMatcher {
-	return WithTransform(func(o conditioned) string {
+	return WithTransform(func(o suite.Conditioned) string {
 		c := meta.FindStatusCondition(o.GetConditions(), kind)
 		if c == nil {
 			return fmt.Sprintf("%s has no condition %s", o.GetName(), kind)
@@ -202,7 +181,7 @@ func containsAll(text string, words []string) bool {
 }
 
 // becomes waits until an object in the Ops Cluster is as given.
-func becomes(ctx context.Context, o conditioned, as OmegaMatcher) {
+func becomes(ctx context.Context, o suite.Conditioned, as OmegaMatcher) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
 		g.Expect(hub.Get(ctx, client.ObjectKeyFromObject(o), o)).To(Succeed())

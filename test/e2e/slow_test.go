@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -41,20 +42,20 @@ func isLateInOnePlace(ctx SpecContext) {
 		AddReportEntry("beside an API server that is "+round.name+", an address acts elsewhere after", prompt.String())
 		if round.name == "overloaded" {
 			Expect(try(ctx, spare, service(round.name+".sto2.example"))).To(Succeed(), "there the address is late")
-			becomes(ctx, dataBoundary("customer-data"), have(skottv1.ConditionPublished, metav1.ConditionFalse, skottv1.ReasonPublishing, "platform/far"))
+			becomes(ctx, suite.DataBoundary("customer-data"), have(skottv1.ConditionPublished, metav1.ConditionFalse, skottv1.ReasonPublishing, "platform/far"))
 		}
-		becomes(ctx, management("staging"), have(skottv1.ConditionGuarded, metav1.ConditionFalse, skottv1.ReasonNotGuarded, "platform/far"))
-		becomes(ctx, management("production"), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
+		becomes(ctx, suite.ManagementCluster("staging"), have(skottv1.ConditionGuarded, metav1.ConditionFalse, skottv1.ReasonNotGuarded, "platform/far"))
+		becomes(ctx, suite.ManagementCluster("production"), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 		Expect(try(ctx, spare, service("orders.db.prod.example"))).To(refuses("D101"), "what it holds acts at its usual speed")
 
 		round.calm()
 		began = time.Now()
 		eventually(ctx, spare, service(round.name+".sto2.example"), refuses("D101"))
-		becomes(ctx, management("staging"), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
+		becomes(ctx, suite.ManagementCluster("staging"), have(skottv1.ConditionGuarded, metav1.ConditionTrue, skottv1.ReasonGuarded))
 		AddReportEntry("after it was "+round.name+" it was proved again within", time.Since(began).String())
 	}
 	Expect(between.Turned()).NotTo(BeZero())
 	Expect(others()).To(BeEmpty(), "no ManagementCluster stopped being Ready")
 	Expect(staging.UnregisterWorkload(ctx, "platform", "far")).To(Succeed())
-	remove(ctx, dataLocation("slow"), dataLocation("overloaded"))
+	remove(ctx, suite.DataLocation("slow"), suite.DataLocation("overloaded"))
 }

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -29,7 +30,7 @@ func actsInTime(ctx SpecContext) {
 		began := time.Now()
 		eventually(ctx, shop, bucket("default", name), refuses("D102"))
 		addresses = append(addresses, time.Since(began))
-		added = append(added, dataLocation(name))
+		added = append(added, suite.DataLocation(name))
 	}
 	for n := range tries {
 		name := fmt.Sprintf("timed-%d", n)

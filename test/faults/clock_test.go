@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -40,7 +41,7 @@ func clockJumps(ctx context.Context) {
 		name := fmt.Sprintf("clock-%d", i)
 		writes(ctx, location(name))
 		acts(ctx, name+".prod.example", staging, shop)
-		remove(ctx, dataLocation(name))
+		remove(ctx, suite.DataLocation(name))
 		if i == 0 {
 			Expect(hub.Delete(ctx, brief)).To(Succeed())
 			Consistently(func() error { return hub.Get(ctx, client.ObjectKeyFromObject(brief), brief) }).WithContext(ctx).

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -78,7 +79,7 @@ func burst(ctx context.Context, name string, n int) (hosts []string, objects []c
 	for i := range n {
 		one := fmt.Sprintf("%s-%d", name, i)
 		writes(ctx, location(one))
-		hosts, objects = append(hosts, one+".prod.example"), append(objects, dataLocation(one))
+		hosts, objects = append(hosts, one+".prod.example"), append(objects, suite.DataLocation(one))
 	}
 	return hosts, objects
 }
@@ -105,7 +106,7 @@ func operatorFrozen(ctx context.Context) {
 	Expect(operator.Resume()).To(Succeed())
 	requests.healed()
 	acts(ctx, "frozen.prod.example", staging, shop)
-	remove(ctx, dataLocation("frozen"))
+	remove(ctx, suite.DataLocation("frozen"))
 }
 
 // standby is the replica that does not lead, where two are run; operator leads.
@@ -167,7 +168,7 @@ func leaderFrozen(ctx context.Context) {
 	Expect(frozen.Resume()).To(Succeed())
 	Eventually(frozen.Running).WithContext(ctx).WithTimeout(30*time.Second).Should(BeFalse(), "who lost the lease ends")
 	Expect(deniedBySkott(tries(ctx, shop, service("taken-over.prod.example")))).To(BeTrue())
-	remove(ctx, dataLocation("taken-over"))
+	remove(ctx, suite.DataLocation("taken-over"))
 	single(ctx, frozen, operator)
 }
 
@@ -178,12 +179,12 @@ func networkCut(ctx context.Context) {
 	acts(ctx, "cut-off.prod.example", staging, shop)
 	says(ctx, skottv1.ConditionReachable, "production", "False/")
 	says(ctx, skottv1.ConditionGuarded, "production", "False/")
-	Expect(condition(ctx, management("staging"), skottv1.ConditionGuarded)).To(HavePrefix("True/"), "the rest is not delayed")
+	Expect(condition(ctx, suite.ManagementCluster("staging"), skottv1.ConditionGuarded)).To(HavePrefix("True/"), "the rest is not delayed")
 	Expect(age("production")).To(BeNumerically(">", time.Since(began)-2*canaryInterval), "the age of the last proof grows")
 	wire.Heal()
 	requests.healed()
 	says(ctx, skottv1.ConditionReachable, "production", "True/")
-	remove(ctx, dataLocation("cut-off"))
+	remove(ctx, suite.DataLocation("cut-off"))
 }
 
 func apiSlow(ctx context.Context) {
@@ -192,7 +193,7 @@ func apiSlow(ctx context.Context) {
 	acts(ctx, "slowly.prod.example", shop, staging)
 	trouble.Delay(0)
 	requests.healed()
-	remove(ctx, dataLocation("slowly"))
+	remove(ctx, suite.DataLocation("slowly"))
 }
 
 func answered(ctx context.Context, status int) {

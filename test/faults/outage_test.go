@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -99,7 +100,7 @@ func etcdFull(ctx context.Context) {
 	makesRoom(ctx)
 	requests.healed()
 	acts(ctx, "late.prod.example", shop)
-	remove(ctx, dataLocation("late"))
+	remove(ctx, suite.DataLocation("late"))
 }
 
 // makesRoom does what an administrator of a full etcd has to do.
@@ -202,9 +203,9 @@ func allRestarted(ctx context.Context) {
 // deletedInUse tries to move a production ManagementCluster to staging, and deletes it: its guard stays, and so does what
 // it forbade.
 func deletedInUse(ctx context.Context) {
-	Expect(hub.Patch(ctx, management("production"), client.RawPatch("application/merge-patch+json",
+	Expect(hub.Patch(ctx, suite.ManagementCluster("production"), client.RawPatch("application/merge-patch+json",
 		[]byte(`{"spec":{"environmentRef":{"name":"staging"}}}`)))).To(Satisfy(apierrors.IsInvalid), "a ManagementCluster cannot move")
-	remove(ctx, management("production"))
+	remove(ctx, suite.ManagementCluster("production"))
 	stays(ctx, 2*time.Second)
 	Expect(deniedBySkott(tries(ctx, shop, service("orders.db.prod.example")))).To(BeTrue())
 	Expect(deniedBySkott(production.Client().Delete(ctx, testenv.Parse("{apiVersion: skott.dev/v1alpha1, kind: Guard, metadata: {name: skott}}"), client.DryRunAll))).

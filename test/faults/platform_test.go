@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -138,18 +139,10 @@ func dataBoundary() *skottv1.DataBoundary {
 	return &skottv1.DataBoundary{ObjectMeta: metav1.ObjectMeta{Name: "customer-data"}}
 }
 
-func management(name string) *skottv1.ManagementCluster {
-	return &skottv1.ManagementCluster{ObjectMeta: metav1.ObjectMeta{Name: name}}
-}
-
-func dataLocation(name string) *skottv1.DataLocation {
-	return &skottv1.DataLocation{ObjectMeta: metav1.ObjectMeta{Name: name}}
-}
-
 // says waits until a condition begins with a text and contains others.
 func says(ctx context.Context, kind, name, begins string, words ...string) {
 	GinkgoHelper()
-	Eventually(func() string { return condition(ctx, management(name), kind) }).WithContext(ctx).WithTimeout(45 * time.Second).
+	Eventually(func() string { return condition(ctx, suite.ManagementCluster(name), kind) }).WithContext(ctx).WithTimeout(45 * time.Second).
 		WithPolling(100 * time.Millisecond).Should(And(HavePrefix(begins), containAll(words)))
 }
 
@@ -170,8 +163,8 @@ func settled(ctx context.Context) {
 		g.Expect(condition(ctx, b, skottv1.ConditionEnforced)).To(HavePrefix("True/"))
 		g.Expect(*b.Status.GuardedClusters.Enforced).To(BeNumerically("==", len(clusters())))
 		for _, name := range []string{"ops", "production", "staging"} {
-			g.Expect(condition(ctx, management(name), skottv1.ConditionGuarded)).To(HavePrefix("True/"), name)
-			g.Expect(condition(ctx, management(name), skottv1.ConditionReachable)).To(HavePrefix("True/"), name)
+			g.Expect(condition(ctx, suite.ManagementCluster(name), skottv1.ConditionGuarded)).To(HavePrefix("True/"), name)
+			g.Expect(condition(ctx, suite.ManagementCluster(name), skottv1.ConditionReachable)).To(HavePrefix("True/"), name)
 		}
 		for name := range clusters() {
 			g.Expect(age(name)).To(BeNumerically("<", 3*canaryInterval), name)

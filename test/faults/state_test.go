@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
+	"github.com/skott-dev/skott/test/suite"
 	"github.com/skott-dev/skott/test/testenv"
 )
 
@@ -40,7 +41,7 @@ spec: {environmentRef: {name: second-production}, addresses: [{type: Host, value
 		Should(And(HavePrefix("False/"+skottv1.ReasonInUse), ContainSubstring("DataLocation of-second")))
 	Expect(deniedBySkott(tries(ctx, shop, service("of-second.prod.example")))).To(BeTrue())
 	requests.healed()
-	remove(ctx, dataLocation("of-second"), e)
+	remove(ctx, suite.DataLocation("of-second"), e)
 }
 
 // boundariesDisagree adds a boundary that only warns of what another one denies.
@@ -75,7 +76,7 @@ func bookSplit(ctx context.Context) {
 			}
 		}
 		writes(ctx, b.String())
-		objects = append(objects, dataLocation(name))
+		objects = append(objects, suite.DataLocation(name))
 	}
 	for _, host := range []string{hosts[0], hosts[len(hosts)-1]} {
 		acts(ctx, host, staging, shop)
@@ -120,7 +121,7 @@ func hubRestored(ctx context.Context) {
 		writes(ctx, location("after-the-backup"))
 		acts(ctx, "after-the-backup.prod.example", staging, shop)
 	})
-	Eventually(func() error { return hub.Get(ctx, client.ObjectKey{Name: "after-the-backup"}, dataLocation("")) }).
+	Eventually(func() error { return hub.Get(ctx, client.ObjectKey{Name: "after-the-backup"}, suite.DataLocation("")) }).
 		WithContext(ctx).WithTimeout(30 * time.Second).Should(Satisfy(apierrors.IsNotFound))
 	writes(ctx, location("declared-again"))
 	Eventually(func(g Gomega) {
@@ -130,7 +131,7 @@ func hubRestored(ctx context.Context) {
 		g.Expect(deniedBySkott(tries(ctx, shop, service("declared-again.prod.example")))).To(BeTrue())
 	}).WithContext(ctx).WithTimeout(90 * time.Second).WithPolling(100 * time.Millisecond).Should(Succeed())
 	decides(ctx, ops)
-	remove(ctx, dataLocation("declared-again"))
+	remove(ctx, suite.DataLocation("declared-again"))
 }
 
 // clusterRestored goes back to a Workload Cluster whose Guard knew less, of which no watch tells.
@@ -141,5 +142,5 @@ func clusterRestored(ctx context.Context) {
 	})
 	acts(ctx, "after-the-backup.prod.example", shop)
 	decides(ctx, shop)
-	remove(ctx, dataLocation("after-the-backup"))
+	remove(ctx, suite.DataLocation("after-the-backup"))
 }
