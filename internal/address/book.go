@@ -81,6 +81,13 @@ func NewBook(entries []Entry) *Book {
 	return b
 }
 
+// Equal reports whether another book says the same.
+func (b *Book) Equal(other *Book) bool {
+	return maps.Equal(b.Addresses, other.Addresses) && maps.Equal(b.Parents, other.Parents) && maps.Equal(b.Hosts, other.Hosts) &&
+		maps.Equal(b.Aliases, other.Aliases) && slices.Equal(b.Depths, other.Depths) && slices.Equal(b.SuffixLabels, other.SuffixLabels) &&
+		slices.Equal(b.PrefixLengths, other.PrefixLengths)
+}
+
 // strictest sorts the entries so that, of several for one address, the last is the one
 // that counts: a shared one over any, then class Production, then the first by name.
 func strictest(entries []Entry) []Entry {

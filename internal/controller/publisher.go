@@ -160,7 +160,6 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 
 // newPublication resolves a snapshot, its drafts included.
 func newPublication(snapshot policy.Snapshot) *publication {
-	sortByName(snapshot.Locations)
 	next := &publication{policy: policy.New(snapshot), rules: rulesDigest(snapshot), boundaries: map[string]*skottv1.DataBoundarySpec{}}
 	next.scanKinds = scanKinds(next.policy.Rules().Table())
 	for i := range snapshot.Boundaries {

@@ -29,9 +29,9 @@ type Canary struct {
 	Want string
 }
 
-// canaryHost is the address that proves one part of a revision.
-func canaryHost(revision string, part int) string {
-	return fmt.Sprintf("%s.%d.canary.skott.invalid", revision, part)
+// canaryHost is the address that proves a Guard.
+func canaryHost(g *skottv1.Guard) string {
+	return fmt.Sprintf("%s.%s.canary.skott.invalid", g.Spec.Revision, g.Name)
 }
 
 // addCanary makes host an address that may reach no place.
@@ -56,7 +56,7 @@ func Canaries(guards []*skottv1.Guard) []Canary {
 		if g.Spec.Action != skottv1.ActionDeny {
 			continue
 		}
-		host := canaryHost(g.Spec.Revision, i)
+		host := canaryHost(g)
 		if i > 0 {
 			out = append(out, canary(flow.Config, host, "ConfigMap", map[string]any{"data": map[string]any{"address": host}}))
 			continue

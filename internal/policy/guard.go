@@ -57,9 +57,7 @@ type Policy struct {
 	counts     map[Count]int // keys have no Count
 	rules      *Rules
 	// parts of the address book, in the order of Guards; computed once for all clusters.
-	parts []*address.Book
-	// digests of the parts, each made when it is asked for.
-	digests []func() string
+	parts []part
 	// parsed are the declared addresses.
 	parsed map[skottv1.Address]address.Address
 	// made are the Guards that were asked for, by what is in them.
@@ -88,15 +86,23 @@ func New(s Snapshot) *Policy {
 	for i := range s.Locations {
 		p.declare(&s.Locations[i], s.Last)
 	}
+	slices.SortFunc(p.rejected, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	p.contend()
 	for _, m := range s.Clusters {
 		p.addMember(m)
 	}
-	p.parts = split(p.entries)
-	for _, book := range p.parts {
-		p.digests = append(p.digests, sync.OnceValue(func() string { return digest(book) }))
+	for i, book := range split(p.entries) {
+		p.parts = append(p.parts, s.Last.part(i, book))
 	}
 	return p
+}
+
+// part is a book, or the same one of the policy, which may be nil, with what was made of it.
+func (p *Policy) part(i int, book *address.Book) part {
+	if p != nil && i < len(p.parts) && p.parts[i].Equal(book) {
+		return p.parts[i]
+	}
+	return newPart(book)
 }
 
 // digest is a hash of a part of the address book.
@@ -235,9 +241,9 @@ func (p *Policy) parse(raw skottv1.Address) (address.Address, error) {
 // contend finds the addresses that two places claim. That one is shared settles it, if who
 // says so may: production, or anybody where production claims nothing.
 func (p *Policy) contend() {
-	owners := map[string]map[string]bool{}
+	owner, places := make(map[string]string, len(p.entries)), map[string]map[string]bool{}
 	shared := map[string]bool{}
-	production := map[string]bool{}
+	production := make(map[string]bool, len(p.entries))
 	for _, e := range p.entries {
 		if e.Shared {
 			shared[e.Address.Key()] = shared[e.Address.Key()] || e.Production
@@ -250,14 +256,23 @@ func (p *Policy) contend() {
 		if byProduction, ok := shared[key]; e.Shared || byProduction || ok && !production[key] {
 			continue
 		}
-		if owners[key] == nil {
-			owners[key] = map[string]bool{}
+		first, claimed := owner[key]
+		switch {
+		case !claimed:
+			owner[key] = e.Place
+		case first != e.Place:
+			if places[key] == nil {
+				places[key] = map[string]bool{first: true}
+			}
+			places[key][e.Place] = true
 		}
-		owners[key][e.Place] = true
+	}
+	if len(places) == 0 {
+		return
 	}
 	for _, e := range p.entries {
-		if places := owners[e.Address.Key()]; len(places) > 1 {
-			p.contested[e.Address.String()] = slices.Sorted(maps.Keys(places))
+		if of := places[e.Address.Key()]; of != nil {
+			p.contested[e.Address.String()] = slices.Sorted(maps.Keys(of))
 		}
 	}
 }
@@ -397,26 +412,23 @@ type sharedGuards struct {
 func (p *Policy) guards(c skottv1.GuardedCluster, namespaces map[string]string, families []flow.Family) []*skottv1.Guard {
 	var out []*skottv1.Guard
 	for _, action := range p.Actions() {
-		for part, book := range p.parts {
+		for i, part := range p.parts {
 			g := &skottv1.Guard{
 				TypeMeta: metav1.TypeMeta{APIVersion: skottv1.GroupVersion.String(), Kind: "Guard"},
-				ObjectMeta: metav1.ObjectMeta{Name: guardName(action, part), Labels: map[string]string{
+				ObjectMeta: metav1.ObjectMeta{Name: guardName(action, i), Labels: map[string]string{
 					skottv1.LabelManagedBy: skottv1.FieldOwner, skottv1.LabelAction: string(action)}},
-				Spec: p.guardSpec(c, action, book),
+				Spec: p.guardSpec(c, action, part.Book),
 			}
 			addNamespaces(&g.Spec, namespaces)
 			g.Spec.MovementKinds = p.rules.kinds
 			for _, f := range families {
 				g.Spec.Families = append(g.Spec.Families, string(f))
 			}
+			g.Spec.Revision = revisionOf(g, part)
+			if action == skottv1.ActionDeny {
+				addCanary(&g.Spec, canaryHost(g))
+			}
 			out = append(out, g)
-		}
-	}
-	revision := p.revisionOf(out)
-	for i, g := range out {
-		g.Spec.Revision = revision
-		if g.Spec.Action == skottv1.ActionDeny {
-			addCanary(&g.Spec, canaryHost(revision, i))
 		}
 	}
 	return out
@@ -484,17 +496,30 @@ func depths(have []int64, more ...int64) []int64 {
 	return out
 }
 
-// revisionOf is a hash of everything that the Guards of a cluster say, but for the names of
-// the cluster, which never change. What many addresses take is hashed once for all clusters;
-// those that are added for one follow from the rest.
-func (p *Policy) revisionOf(guards []*skottv1.Guard) string {
-	h := sha256.New()
-	encoder := json.NewEncoder(h)
-	for i, g := range guards {
-		rest := *g
-		rest.Spec.Addresses, rest.Spec.Parents, rest.Spec.Hosts, rest.Spec.Aliases = nil, nil, nil, nil
-		// Encoding sorts the keys of maps; a Guard holds nothing that cannot be encoded.
-		_ = encoder.Encode([]any{p.digests[i%len(p.parts)](), rest})
+// revisionOf is a hash of everything that a Guard says, but for the names of its cluster, which
+// never change. What many addresses take is hashed once for all clusters; those that are added
+// for one follow from the rest.
+func revisionOf(g *skottv1.Guard, part part) string {
+	rest := *g
+	rest.Spec.Addresses, rest.Spec.Parents, rest.Spec.Hosts, rest.Spec.Aliases = nil, nil, nil, nil
+	// Encoding sorts the keys of maps; a Guard holds nothing that cannot be encoded.
+	content, _ := json.Marshal([]any{part.digest(), rest})
+	return shortHash(content)
+}
+
+// Revision identifies what all Guards of a cluster say: it is that of the Guard, if there is one.
+func Revision(guards []*skottv1.Guard) string {
+	if len(guards) == 1 {
+		return guards[0].Spec.Revision
 	}
-	return hex.EncodeToString(h.Sum(nil))[:12]
+	var all []byte
+	for _, g := range guards {
+		all = fmt.Appendln(all, g.Name, g.Spec.Revision)
+	}
+	return shortHash(all)
+}
+
+func shortHash(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])[:12]
 }

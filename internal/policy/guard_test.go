@@ -207,13 +207,7 @@ func bookOf(g *skottv1.Guard) *address.Book { return NewEvaluator(g).book }
 
 func TestRevision(t *testing.T) {
 	of := func(s Snapshot, c skottv1.GuardedCluster, namespaces map[string]string) string {
-		guards := New(s).Guards(c, namespaces, families)
-		for _, g := range guards {
-			if g.Spec.Revision != guards[0].Spec.Revision {
-				t.Errorf("the Guards of one publication have several revisions")
-			}
-		}
-		return guards[0].Spec.Revision
+		return Revision(New(s).Guards(c, namespaces, families))
 	}
 	boundaries := []skottv1.DataBoundary{boundary("a", skottv1.ActionDeny, nil, nil), boundary("b", skottv1.ActionWarn, names("staging"), names("testing"))}
 	locations := []skottv1.DataLocation{location("p", "production", false, "Host db.example", "Bucket s3.example/b/c"), location("s", "staging", false, "Host s.example")}
@@ -288,7 +282,7 @@ func TestDenies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			revision := func(boundaries []skottv1.DataBoundary) string {
-				return New(Snapshot{Environments: environments, Boundaries: boundaries}).Guards(skottv1.GuardedCluster{Environment: "staging"}, nil, families)[0].Spec.Revision
+				return Revision(New(Snapshot{Environments: environments, Boundaries: boundaries}).Guards(skottv1.GuardedCluster{Environment: "staging"}, nil, families))
 			}
 			if got := New(Snapshot{Environments: environments, Boundaries: c.boundaries}).Denies(); got != c.want {
 				t.Errorf("it denies: %t", got)
@@ -405,7 +399,7 @@ func TestSplit(t *testing.T) {
 		want := decisive(whole, key)
 		got := ""
 		for _, book := range p.parts {
-			if place := decisive(book, key); place != "" {
+			if place := decisive(book.Book, key); place != "" {
 				if got != "" && got != place {
 					t.Fatalf("%q belongs to %s and to %s", key, got, place)
 				}
@@ -417,9 +411,80 @@ func TestSplit(t *testing.T) {
 		}
 	}
 	for spelling, want := range whole.Aliases {
-		if !slices.ContainsFunc(p.parts, func(b *address.Book) bool { return b.Aliases[spelling] == want }) {
+		if !slices.ContainsFunc(p.parts, func(b part) bool { return b.Aliases[spelling] == want }) {
 			t.Fatalf("alias %q is lost", spelling)
 		}
+	}
+}
+
+// TestSplitStays: one address more changes one part, and one part more takes from all others and
+// gives to none.
+func TestSplitStays(t *testing.T) {
+	revisions := func(s Snapshot) (out []string) {
+		for _, g := range New(s).Guards(cluster("staging"), nil, families) {
+			out = append(out, g.Spec.Revision)
+		}
+		return out
+	}
+	base, more := large(60_000), large(60_000)
+	before := revisions(base)
+	for name, address := range map[string]string{"AHost": "Host new.prod.example", "ABucket": "Bucket s3.example/aaa/production", "AVolume": "Volume csi.example/00000000-1111"} {
+		more.Locations = append(slices.Clone(base.Locations), location("new", "production", false, address))
+		changed := 0
+		for i, revision := range revisions(more) {
+			if before[i] != revision {
+				changed++
+			}
+		}
+		if changed != 1 {
+			t.Errorf("%s changes %d of %d Guards, want 1", name, changed, len(before))
+		}
+	}
+	for n := range 40 {
+		moved := 0
+		for root := range 10_000 {
+			h := uint64(root) * 0x9e3779b97f4a7c15
+			from, to := placed(h, n+1), placed(h, n+2)
+			if from != to {
+				moved++
+			}
+			if from > n || to > n+1 || from != to && to != n+1 {
+				t.Fatalf("of %d parts in %d, of %d in %d", n+1, from, n+2, to)
+			}
+		}
+		if want := 10_000 / (n + 2); moved < want*8/10 || moved > want*12/10 {
+			t.Errorf("%d of 10000 move to part %d of %d, want about %d", moved, n+1, n+2, want)
+		}
+	}
+}
+
+// A tree that is larger than a part does not take all others apart.
+func TestSplitOfLargeTrees(t *testing.T) {
+	var forest []tree
+	tall := tree{root: "tall", entries: nil}
+	value := strings.Repeat("x", 1000)
+	for i := range 700 {
+		a, err := address.Parse(address.Volume, fmt.Sprintf("csi.example/%d-%s", i, value[:200]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		entry := address.Entry{Address: a, Place: "production"}
+		for range 4 {
+			tall.entries = append(tall.entries, entry)
+		}
+		forest = append(forest, tree{root: a.Key(), entries: []address.Entry{entry}})
+	}
+	forest = append(forest, tall)
+	parts := distribute(forest, 1000, 2*tall.size())
+	if tall.size() < maxGuardBytes || len(parts) > 8 {
+		t.Errorf("%d parts, beside a tree of %d bytes", len(parts), tall.size())
+	}
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	if n != len(forest) {
+		t.Errorf("%d trees of %d", n, len(forest))
 	}
 }
 
@@ -499,7 +564,7 @@ func TestGuardsAreShared(t *testing.T) {
 	if reflect.ValueOf(first.Spec.Addresses).Pointer() != reflect.ValueOf(second.Spec.Addresses).Pointer() {
 		t.Error("two clusters that differ in their names do not share their addresses")
 	}
-	revisions := map[string]string{first.Spec.Revision: "the first"}
+	revisions := map[string]string{first.Spec.Revision: "the first"} // there is one Guard each
 	for what, other := range map[string]*skottv1.Guard{
 		"another Environment": guard(func(c *skottv1.GuardedCluster) { c.Environment = "production" }, nil),
 		"another datacenter":  guard(func(c *skottv1.GuardedCluster) { c.Datacenter = "osl2" }, nil),

@@ -3,9 +3,11 @@
 package policy
 
 import (
+	"hash/fnv"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/skott-dev/skott/internal/address"
 )
@@ -13,6 +15,17 @@ import (
 // maxGuardBytes is how large the address maps of one Guard may grow before it is split:
 // etcd takes no more than 1.5 MiB.
 const maxGuardBytes = 1 << 20
+
+// part of the address book, as much as one Guard holds.
+type part struct {
+	*address.Book
+	// digest is made when it is asked for.
+	digest func() string
+}
+
+func newPart(book *address.Book) part {
+	return part{book, sync.OnceValue(func() string { return digest(book) })}
+}
 
 // tree is a set of addresses that must stand in one Guard, because one of them may be more
 // specific than another.
@@ -27,9 +40,14 @@ type tree struct {
 // split cuts the book into parts that each fit one object. Every part decides over its
 // addresses as the whole would: an address is never apart from those that it contains, nor
 // from those that contain it. Shared ones are in every part, where they only end searches.
+//
+// Where a tree stands follows from its root and from the number of parts alone, so that one
+// more address changes one part: a part is a megabyte for each API server and its etcd. With
+// one part more, trees move to that one, and no other.
 func split(entries []address.Entry) []*address.Book {
 	all := address.NewBook(entries)
-	if sizeOfBook(all) <= maxGuardBytes {
+	total := sizeOfBook(all)
+	if total <= maxGuardBytes {
 		return []*address.Book{all}
 	}
 	var common, owned []address.Entry
@@ -48,19 +66,53 @@ func split(entries []address.Entry) []*address.Book {
 	}
 	shared := address.NewBook(common)
 	maps.DeleteFunc(shared.Aliases, func(spelling, _ string) bool { return !strings.HasPrefix(spelling, address.NameAlias) })
-	base := sizeOfBook(shared)
-	var parts []*address.Book
-	var current []tree
-	size := base
-	for _, t := range forest {
-		n := t.size()
-		if len(current) > 0 && size+n > maxGuardBytes {
-			parts = append(parts, join(current, common, shared.Aliases))
-			current, size = nil, base
-		}
-		current, size = append(current, t), size+n
+	parts := distribute(forest, sizeOfBook(shared), total)
+	out := make([]*address.Book, len(parts))
+	for i, trees := range parts {
+		out[i] = join(trees, common, shared.Aliases)
 	}
-	return append(parts, join(current, common, shared.Aliases))
+	return out
+}
+
+// distribute gives the trees to as few parts as hold them, base being what every part has, and
+// total about what there is. A tree that is too large for a part has to itself what such a part
+// may grow to beyond.
+func distribute(forest []tree, base, total int) [][]tree {
+	sizes, hashes, most := make([]int, len(forest)), make([]uint64, len(forest)), maxGuardBytes
+	for i, t := range forest {
+		sizes[i] = t.size()
+		most = max(most, base+sizes[i]+maxGuardBytes/4)
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(t.root))
+		hashes[i] = h.Sum64()
+	}
+	for n := max(2, total/most); ; n++ {
+		loads := slices.Repeat([]int{base}, n)
+		for i, h := range hashes {
+			loads[placed(h, n)] += sizes[i]
+		}
+		if slices.Max(loads) > most && n < len(forest) {
+			continue
+		}
+		parts := make([][]tree, n)
+		for i, h := range hashes {
+			at := placed(h, n)
+			parts[at] = append(parts[at], forest[i])
+		}
+		return parts
+	}
+}
+
+// placed is one of n parts. Of n+1 it is another one for as few as can be, and then the last
+// ("A Fast, Minimal Memory, Consistent Hash Algorithm", Lamping and Veach, 2014).
+func placed(hash uint64, n int) int {
+	at, next := int64(-1), int64(0)
+	for next < int64(n) {
+		at = next
+		hash = hash*2862933555777941757 + 1
+		next = int64(float64(at+1) * (float64(int64(1)<<31) / float64(hash>>33+1)))
+	}
+	return int(at)
 }
 
 // size is how many bytes the tree adds to a part, or a little more.

@@ -28,7 +28,7 @@ func (p *Policy) WithBoundaries(boundaries []skottv1.DataBoundary, environments 
 	out := &Policy{
 		classes: p.classes, stages: p.stages, customers: p.customers, crossings: map[skottv1.Action]map[string]map[string]string{},
 		entries: p.entries, rejected: p.rejected, contested: p.contested, selections: map[string]Selection{},
-		counts: maps.Clone(p.counts), rules: p.rules, parts: p.parts, digests: p.digests,
+		counts: maps.Clone(p.counts), rules: p.rules, parts: p.parts,
 	}
 	out.resolve(boundaries, environments)
 	return out

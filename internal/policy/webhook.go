@@ -198,7 +198,7 @@ func (r *Rules) Reads(secrets bool) []schema.GroupResource {
 // WebhookCanaries are the requests that prove that the guard webhook acts, and that it can
 // be asked: ConfigMaps of more keys than a policy walks.
 func WebhookCanaries(guards []*skottv1.Guard) (acts, probe Canary) {
-	host := canaryHost(guards[0].Spec.Revision, 0)
+	host := canaryHost(guards[0])
 	of := func(family, name string) Canary {
 		data := map[string]any{"address": host}
 		for i := range maxItems {

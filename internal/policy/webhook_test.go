@@ -93,7 +93,7 @@ func TestWebhookCanaries(t *testing.T) {
 		Action: skottv1.ActionDeny, Revision: "r1", Cluster: skottv1.GuardedCluster{Name: "c", Environment: "staging"},
 		Addresses: map[string]string{}, Crossings: map[string]map[string]string{}, Hosts: map[string]string{}, Aliases: map[string]string{}, Depths: []int64{2, 1},
 	}}
-	addCanary(&g.Spec, canaryHost("r1", 0))
+	addCanary(&g.Spec, canaryHost(g))
 	acts, probe := WebhookCanaries([]*skottv1.Guard{g})
 	for _, c := range []Canary{acts, probe} {
 		if data, _ := c.Object.Object["data"].(map[string]any); len(data) <= maxItems {
