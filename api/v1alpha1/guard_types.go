@@ -63,7 +63,7 @@ type GuardSpec struct {
 	// +required
 	Action Action `json:"action,omitempty"`
 
-	// revision of the content, the same in all parts of one publication.
+	// revision of the content, but for the names of the cluster.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64

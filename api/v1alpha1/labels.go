@@ -29,6 +29,10 @@ const (
 	// AnnotationCluster of such a report names the cluster.
 	AnnotationCluster = "skott.dev/cluster"
 
+	// AnnotationContent of a Guard identifies what Skott wrote there, so that an operator that
+	// starts need not write a megabyte again. It is a note, and decides nothing.
+	AnnotationContent = "skott.dev/content"
+
 	// FieldOwner is the server-side apply owner of everything that Skott writes.
 	FieldOwner = "skott"
 

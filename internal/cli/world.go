@@ -153,17 +153,14 @@ func (w *world) rejected() error {
 	return errors.Join(policy.New(policy.Snapshot{Locations: w.locations}).Rejected()...)
 }
 
-// completeGuards checks that the Guards are those of one cluster at one time. Deny comes
+// completeGuards checks that the Guards are those of one cluster. Deny comes
 // first, as it is the strictest.
 func (w *world) completeGuards() error {
 	first := w.guards[0]
 	deny := false
 	for _, g := range w.guards {
-		switch {
-		case g.Spec.Cluster != first.Spec.Cluster:
+		if g.Spec.Cluster != first.Spec.Cluster {
 			return fmt.Errorf("%s holds Guards of two clusters, %q and %q", w.source, first.Spec.Cluster.Name, g.Spec.Cluster.Name)
-		case g.Spec.Revision != first.Spec.Revision:
-			return fmt.Errorf("%s holds Guards of two revisions: they were read while they were written, read them again", w.source)
 		}
 		deny = deny || g.Spec.Action == skottv1.ActionDeny
 	}

@@ -77,9 +77,8 @@ func TestGuards(t *testing.T) {
 		"OtherSite":      {nil, "--environment staging --datacenter osl2", importer, exitError, `holds the Guard of a cluster in "sto2"`},
 		"TwoClusters": {func(g []*skottv1.Guard) []*skottv1.Guard { g[1].Spec.Cluster.Name = "x/y"; return g }, "", importer, exitError,
 			`holds Guards of two clusters, "safespring/ske-stage" and "x/y"`},
-		"TwoRevisions": {func(g []*skottv1.Guard) []*skottv1.Guard { g[1].Spec.Revision = "old"; return g }, "", importer, exitError, "two revisions"},
-		"WithoutDeny":  {func(g []*skottv1.Guard) []*skottv1.Guard { return g[1:] }, "", importer, exitError, "lacks the Guard of action Deny"},
-		"Twice":        {func(g []*skottv1.Guard) []*skottv1.Guard { return append(g, g[0]) }, "", importer, exitError, "Guard/skott is there twice"},
+		"WithoutDeny": {func(g []*skottv1.Guard) []*skottv1.Guard { return g[1:] }, "", importer, exitError, "lacks the Guard of action Deny"},
+		"Twice":       {func(g []*skottv1.Guard) []*skottv1.Guard { return append(g, g[0]) }, "", importer, exitError, "Guard/skott is there twice"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := guards(t)

@@ -321,7 +321,7 @@ func (p *publication) ask(c status.Cluster) (*asked, bool) {
 
 // alikeOf is what all clusters hold whose Guards are of one revision, beside these.
 func (p *publication) alikeOf(guards []*skottv1.Guard, families []flow.Family) fleet.Desired {
-	revision := guards[0].Spec.Revision
+	revision := policy.Revision(guards)
 	made, _ := p.alike.LoadOrStore(revision, sync.OnceValue(func() fleet.Desired {
 		d := fleet.Desired{
 			Revision: revision, Policies: p.policy.Rules().Policies(families, p.policy.Denies()), Bindings: policy.Bindings(families, p.policy.Actions()...),

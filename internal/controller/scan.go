@@ -80,9 +80,10 @@ func (p *publication) evaluators(guards []*skottv1.Guard, secrets bool) []*polic
 			deny = append(deny, g)
 		}
 	}
-	made, known := p.bases.Load(guards[0].Spec.Revision)
+	revision := policy.Revision(guards)
+	made, known := p.bases.Load(revision)
 	if !known {
-		made, _ = p.bases.LoadOrStore(guards[0].Spec.Revision, policy.NewEvaluator(deny...))
+		made, _ = p.bases.LoadOrStore(revision, policy.NewEvaluator(deny...))
 	}
 	base, ok := made.(*policy.Evaluator)
 	if !ok {

@@ -40,6 +40,9 @@ func (w *webhooks) of(c status.Cluster, decided *policy.Policy, guards []*skottv
 	out.Reads = rules.Reads(w.secrets[c.ManagementCluster])
 	out.Key = w.key
 	acts, answers := policy.WebhookCanaries(guards)
-	out.Acts, out.Answers = fleet.Canary(acts), fleet.Canary(answers)
+	out.Answers = fleet.Canary(answers)
+	for _, canary := range acts {
+		out.Acts = append(out.Acts, fleet.Canary(canary))
+	}
 	return out
 }

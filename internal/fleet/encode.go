@@ -38,12 +38,12 @@ type encoding struct {
 	// of holds what was encoded, so that nothing else takes its address in memory.
 	of any
 
-	// guard and body, made when they are needed, are of Guards only; so are the patches that
-	// make another encoding this one.
-	guard    *skottv1.Guard
-	bodyOnce sync.Once
-	body     []byte
-	patches  sync.Map
+	// guard and body, made when they are needed, are of Guards only; so are the transitions
+	// by which another encoding becomes this one.
+	guard       *skottv1.Guard
+	bodyOnce    sync.Once
+	body        []byte
+	transitions sync.Map
 }
 
 // turn begins a new publication.
@@ -84,24 +84,15 @@ func (e *encodings) object(o client.Object) (*encoding, error) {
 }
 
 // sharedSpec tells the contents of Guards apart, but for the cluster.
-type sharedSpec struct {
-	name, revision string
-	addresses      uintptr
-}
+type sharedSpec struct{ name, revision string }
 
 // guard is what Guards of several clusters have in common.
-func (e *encodings) guard(g *skottv1.Guard) (*encoding, error) {
-	key := sharedSpec{g.Name, g.Spec.Revision, reflect.ValueOf(g.Spec.Addresses).Pointer()}
-	found := e.get(key, g, func(out *encoding) {
+func (e *encodings) guard(g *skottv1.Guard) *encoding {
+	key := sharedSpec{g.Name, g.Spec.Revision}
+	return e.get(key, g, func(out *encoding) {
 		out.guard = g
-		sum := sha256.New()
-		out.err = json.NewEncoder(sum).Encode(out.spec())
-		sum.Sum(out.hash[:0])
+		out.hash = sha256.Sum256(fmt.Appendf(nil, "%q", key))
 	})
-	if found.err != nil {
-		return nil, fmt.Errorf("cannot encode Guard %q: %w", g.Name, found.err)
-	}
-	return found, nil
 }
 
 // spec is all of a Guard but the cluster.
@@ -148,10 +139,7 @@ func (d Desired) items(crd client.Object, e *encodings) ([]item, error) {
 		}
 	}
 	for _, g := range d.Guards {
-		encoded, err := e.guard(g)
-		if err != nil {
-			return nil, err
-		}
+		encoded := e.guard(g)
 		i := item{key: objectKey{kindGuard.Kind, g.Name}, labels: merged(g.Labels, managed), guard: g, shared: encoded}
 		i.head = fmt.Sprintf("%q %q", i.labels, g.Spec.Cluster)
 		i.hash = sha256.Sum256(fmt.Appendf(nil, "%s %x", i.head, encoded.hash))

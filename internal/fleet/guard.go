@@ -72,12 +72,17 @@ type loop struct {
 	applied    string // revision of which every object is in records
 	distrust   bool   // a canary was not denied: every object has to be looked at, whatever watches say
 	past       bool   // an object is older than the one that was written: the cluster was restored from a backup
-	watch      *watch
-	learner    *learner
-	proof      *proof // the one under way
-	nextProof  time.Time
-	acts       time.Time // by then everything that was written must act
-	backoff    time.Duration
+	// pruned: nothing of Skott's is there that is not desired, as far as watches do not tell otherwise.
+	pruned bool
+	// verify is when what was found, and taken for what is desired, is written all the same; zero if nothing was.
+	verify    time.Time
+	watch     *watch
+	learner   *learner
+	proof     *proof // the one under way
+	nextProof time.Time
+	unproved  unproved
+	acts      time.Time // by then everything that was written must act
+	backoff   time.Duration
 	// webhook follows what the loop has published; posted is the last of it.
 	webhook *webhookLoop
 	posted  posted
@@ -185,12 +190,16 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 	case window > 0:
 		fleet := l.station.fleet
 		fleet.writing.yield(ctx, othersFirst*time.Duration(fleet.Size()))
-		l.proof = newProof(desired, time.Until(l.acts))
+		canaries := desired.Canaries
+		if left > 0 && !doubted {
+			canaries = l.unproved.canaries(canaries)
+		}
+		l.proof = newProof(desired, canaries, time.Until(l.acts))
 	case l.proof != nil: // go on with it
 	case !doubted && left > 0:
 		return left, nil
 	default:
-		l.proof = newProof(desired, proofOtherwise)
+		l.proof = newProof(desired, desired.Canaries, proofOtherwise)
 	}
 	return l.prove(ctx)
 }
@@ -285,6 +294,10 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 			suspects[key] = true
 		}
 	}
+	if !l.verify.IsZero() && time.Now().After(l.verify) {
+		l.verify, l.applied = time.Time{}, ""
+		l.forget(kindGuard.Kind)
+	}
 	fresh := l.applied != d.Revision
 	if !fresh && len(suspects) == 0 {
 		return 0, nil
@@ -300,7 +313,12 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 		window = max(proofAfterWrite, l.tighten(ctx, d, objects, suspects))
 	}
 	wanted := make(map[objectKey]bool, len(objects))
-	for _, o := range objects {
+	for i, o := range objects {
+		if fresh && o.guard != nil && (i == 0 || objects[i-1].guard == nil) {
+			if err := l.bridge(ctx, objects); err != nil {
+				return window, err
+			}
+		}
 		key := o.key
 		wanted[key] = true
 		changed, err := l.write(ctx, o, suspects[key])
@@ -316,12 +334,15 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 			window = max(window, proofAfterWrite)
 		}
 	}
+	known := len(l.records)
 	maps.DeleteFunc(l.records, func(k objectKey, _ record) bool { return !wanted[k] })
 	maps.DeleteFunc(suspects, func(k objectKey, _ bool) bool { return wanted[k] })
-	if fresh || len(suspects) > 0 {
+	l.pruned = l.pruned && len(l.records) == known && len(suspects) == 0
+	if !l.pruned {
 		if err := prune(ctx, l.link.account.operator, l.records); err != nil {
 			return window, err
 		}
+		l.pruned = true
 	}
 	if l.past {
 		l.reopen()
@@ -345,7 +366,7 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 // reopen follows the cluster anew. It was restored from a backup: what watched it before waits for resource versions that
 // are yet to come, and does not hear of anything until then.
 func (l *loop) reopen() {
-	l.past = false
+	l.past, l.pruned = false, false
 	l.restored.Store(true)
 	l.watch.end()
 	l.watch = nil
@@ -394,15 +415,21 @@ func (l *loop) write(ctx context.Context, o item, suspect bool) (bool, error) {
 			return false, err
 		}
 		if old.uid != live.GetUID() { // every Guard went with the old one
-			maps.DeleteFunc(l.records, func(k objectKey, _ record) bool { return k.kind == kindGuard.Kind })
+			l.forget(kindGuard.Kind)
 		}
 	}
 	l.remember(o, live)
+	l.unproved.add(key)
 	if known {
 		ctrllog.FromContext(ctx).Info("Restored an object that was changed or deleted", "kind", key.kind, "name", key.name)
 		l.options().Observer.Restored(l.station.snapshot().Key(), key.kind, key.name)
 	}
 	return true, nil
+}
+
+// forget what was written of a kind.
+func (l *loop) forget(kind string) {
+	maps.DeleteFunc(l.records, func(k objectKey, _ record) bool { return k.kind == kind })
 }
 
 // remember records what stands in the cluster.

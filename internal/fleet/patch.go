@@ -5,6 +5,7 @@ package fleet
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -52,14 +53,16 @@ func (i item) applyGuard(ctx context.Context, c client.Client, last record) (cli
 	if convertErr != nil {
 		return nil, convertErr
 	}
+	desired.SetAnnotations(merged(desired.GetAnnotations(), map[string]string{skottv1.AnnotationContent: i.content()}))
 	return applyObject(ctx, c, desired)
 }
 
 // change writes over what our last write left, and over nothing else.
 func (i item) change(ctx context.Context, c client.Client, last record) (*metav1.PartialObjectMetadata, error) {
 	if base := last.shared.Value(); base != nil {
-		if spec := i.shared.patchFrom(base); spec != nil {
-			return i.send(ctx, c, types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q},"spec":%s}`, last.version, spec))
+		if spec := i.shared.from(base).patch; spec != nil {
+			return i.send(ctx, c, types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q,"annotations":{%q:%q}},"spec":%s}`,
+				last.version, skottv1.AnnotationContent, i.content(), spec))
 		}
 	}
 	body, err := i.body(last.version)
@@ -87,7 +90,7 @@ func (i item) body(version string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode Guard %q: %w", i.guard.Name, err)
 	}
-	meta := map[string]any{"name": i.guard.Name, "labels": i.labels}
+	meta := map[string]any{"name": i.guard.Name, "labels": i.labels, "annotations": map[string]string{skottv1.AnnotationContent: i.content()}}
 	if version != "" {
 		meta["resourceVersion"] = version
 	}
@@ -104,36 +107,61 @@ func (i item) body(version string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// content identifies the Guard with all that it says.
+func (i item) content() string { return hex.EncodeToString(i.hash[:])[:24] }
+
 // onlyOurs reports whether nobody but Skott has fields of the spec. An object whose owners
 // somebody took away has others after the next apply: the API server then notes that what
 // was there is older.
 func onlyOurs(owners []metav1.ManagedFieldsEntry) bool {
 	return len(owners) > 0 && !slices.ContainsFunc(owners, func(e metav1.ManagedFieldsEntry) bool {
 		ours := e.Manager == skottv1.FieldOwner && e.Operation == metav1.ManagedFieldsOperationApply
-		return !ours && (e.FieldsV1 == nil || strings.Contains(e.FieldsV1.GetRawString(), `"f:spec"`))
+		return !ours && ofSpec(e)
 	})
 }
 
-// patchFrom is the merge patch of the spec that makes base e, nil if there is no small one. It
-// is made once, for all clusters that hold base.
-func (e *encoding) patchFrom(base *encoding) []byte {
-	made, _ := e.patches.LoadOrStore(base.hash, sync.OnceValue(func() []byte {
-		changes, ok := difference(base.spec(), e.spec())
-		if !ok {
-			return nil
-		}
-		patch, err := json.Marshal(changes)
-		if err != nil || len(patch) > maxPatch {
-			return nil
-		}
-		return patch
-	}))
-	patch, ok := made.(func() []byte)
-	if !ok {
-		return nil
-	}
-	return patch()
+// ofSpec reports whether an entry may own fields of the spec.
+func ofSpec(e metav1.ManagedFieldsEntry) bool {
+	return e.FieldsV1 == nil || strings.Contains(e.FieldsV1.GetRawString(), `"f:spec"`)
 }
+
+// transition is how a Guard becomes another one.
+type transition struct {
+	// patch is the merge patch of the spec; nil if there is no small one.
+	patch []byte
+	// leaves are the addresses that are taken away.
+	leaves []string
+}
+
+// from is how base becomes e. It is made once, for all clusters that hold base.
+func (e *encoding) from(base *encoding) *transition {
+	made, _ := e.transitions.LoadOrStore(base.hash, sync.OnceValue(func() *transition { return newTransition(base.spec(), e.spec()) }))
+	t, ok := made.(func() *transition)
+	if !ok {
+		return &transition{}
+	}
+	return t()
+}
+
+func newTransition(from, to skottv1.GuardSpec) *transition {
+	t := &transition{}
+	for address := range from.Addresses {
+		if _, stays := to.Addresses[address]; !stays {
+			t.leaves = append(t.leaves, address)
+		}
+	}
+	changes, ok := difference(from, to)
+	if !ok {
+		return t
+	}
+	if patch, err := json.Marshal(changes); err == nil && len(patch) <= maxPatch {
+		t.patch = patch
+	}
+	return t
+}
+
+// addressMaps are the maps of a Guard that grow with the addresses.
+var addressMaps = []string{"addresses", "parents", "hosts", "aliases"}
 
 // difference is what a merge patch (RFC 7396) of one spec to another one says. A null in it
 // takes a key away, so that what can hold one itself cannot be patched.
@@ -173,7 +201,7 @@ func difference(from, to skottv1.GuardSpec) (map[string]any, bool) {
 	if before == nil || after == nil {
 		return nil, false
 	}
-	for _, name := range []string{"addresses", "parents", "hosts", "aliases"} {
+	for _, name := range addressMaps {
 		delete(before, name)
 		delete(after, name)
 	}

@@ -61,12 +61,12 @@ func merge(target, patch any) any {
 	return out
 }
 
-// TestPatchFrom: what a patch leaves is what would have been applied.
-func TestPatchFrom(t *testing.T) {
+// TestTransition: what a patch leaves is what would have been applied.
+func TestTransition(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 3000 {
 		from, to := &encoding{guard: &skottv1.Guard{Spec: randomSpec(r)}}, &encoding{guard: &skottv1.Guard{Spec: randomSpec(r)}}
-		encoded := to.patchFrom(from)
+		encoded := to.from(from).patch
 		if encoded == nil {
 			t.Fatal("there is no patch")
 		}
@@ -93,7 +93,7 @@ func TestNoPatch(t *testing.T) {
 	}
 	for what, spec := range map[string]skottv1.GuardSpec{"movement kinds": kinds, "a map that is missing": unknown, "thousands of addresses": many} {
 		from, to := &encoding{guard: &skottv1.Guard{Spec: plain()}}, &encoding{guard: &skottv1.Guard{Spec: spec}}
-		if patch := to.patchFrom(from); patch != nil {
+		if patch := to.from(from).patch; patch != nil {
 			t.Errorf("%s: there is a patch of %d bytes", what, len(patch))
 		}
 	}

@@ -83,7 +83,8 @@ func threeCanaries() *proof {
 	canary := &unstructured.Unstructured{}
 	canary.SetGroupVersionKind(kindNamespace)
 	canary.SetName("canary")
-	return newProof(Desired{Canaries: []Canary{{Family: "one", Object: canary}, {Family: "two", Object: canary}, {Family: "three", Object: canary}}}, time.Minute)
+	canaries := []Canary{{Family: "one", Object: canary}, {Family: "two", Object: canary}, {Family: "three", Object: canary}}
+	return newProof(Desired{Canaries: canaries}, canaries, time.Minute)
 }
 
 // TestProofEndsWhenItIsOutdated publishes something else after the first canary. The proof is not over by that, even

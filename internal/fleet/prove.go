@@ -34,19 +34,59 @@ const (
 // errAdmitted is the result of a canary that was let through.
 var errAdmitted = errors.New("the API server let it through")
 
-// proof is one attempt to have every canary of a revision denied, before it ends.
-type proof struct {
-	desired Desired
-	ends    time.Time
-	pending []int // indexes of the canaries that were not denied yet
-	results []error
-	took    []time.Duration
-	tries   int
+// unproved is what was written since the last proof.
+type unproved struct {
+	guards map[string]bool
+	// policies: something else than Guards.
+	policies bool
 }
 
-func newProof(d Desired, window time.Duration) *proof {
-	p := &proof{desired: d, ends: time.Now().Add(window), results: make([]error, len(d.Canaries)), took: make([]time.Duration, len(d.Canaries))}
-	for i := range d.Canaries {
+func (u *unproved) add(key objectKey) {
+	if key.kind != kindGuard.Kind {
+		u.policies = true
+		return
+	}
+	if u.guards == nil {
+		u.guards = map[string]bool{}
+	}
+	u.guards[key.name] = true
+}
+
+// canaries are those that prove what was written, of all. An API server's policies read Guards from one cache, so
+// that for Guards alone one canary each shows that they arrived; that every policy acts
+// is known from the last whole proof, which is never older than it may be for that.
+func (u *unproved) canaries(all []Canary) []Canary {
+	if u.policies {
+		return all
+	}
+	var out []Canary
+	proves := map[string]bool{}
+	for _, c := range all {
+		if c.Guard != "" && !proves[c.Guard] && (u.guards[c.Guard] || len(u.guards) == 0) {
+			proves[c.Guard] = true
+			out = append(out, c)
+		}
+	}
+	if len(out) == 0 {
+		return all
+	}
+	return out
+}
+
+// proof is one attempt to have canaries of a revision denied, before it ends.
+type proof struct {
+	desired  Desired
+	canaries []Canary
+	ends     time.Time
+	pending  []int // indexes of the canaries that were not denied yet
+	results  []error
+	took     []time.Duration
+	tries    int
+}
+
+func newProof(d Desired, canaries []Canary, window time.Duration) *proof {
+	p := &proof{desired: d, canaries: canaries, ends: time.Now().Add(window), results: make([]error, len(canaries)), took: make([]time.Duration, len(canaries))}
+	for i := range canaries {
 		p.pending = append(p.pending, i)
 	}
 	return p
@@ -63,7 +103,7 @@ func (p *proof) try(ctx context.Context, c client.Client, outdated func() bool) 
 		if broken = broken || err != nil || outdated(); broken {
 			return false
 		}
-		canary, start := p.desired.Canaries[i], time.Now()
+		canary, start := p.canaries[i], time.Now()
 		p.results[i] = denied(send(ctx, c, canary), p.desired.Policies, canary.Want)
 		p.took[i] = time.Since(start)
 		if r := p.results[i]; r != nil && !errors.Is(r, errAdmitted) && !answered(r) {
@@ -96,7 +136,7 @@ func (l *loop) prove(ctx context.Context) (time.Duration, error) {
 	}
 	l.proof = nil
 	key, observer := l.station.snapshot().Key(), l.options().Observer
-	for i, canary := range p.desired.Canaries {
+	for i, canary := range p.canaries {
 		observer.Canary(key, canary.Family, p.results[i] == nil, p.took[i])
 	}
 	admitted, unanswered := p.outcome()
@@ -109,16 +149,18 @@ func (l *loop) prove(ctx context.Context) (time.Duration, error) {
 	case len(unanswered) > 0:
 		l.link.account.doubt() // perhaps its rights were taken away
 		l.enter(Published, skottv1.ReasonNotProved, "canaries were refused for another reason: "+strings.Join(unanswered, ", "))
-	case len(p.desired.Canaries) == 0:
+	case len(p.canaries) == 0:
 		l.enter(Published, skottv1.ReasonNotProved, "there is no canary")
 	default:
-		l.backoff = 0
-		l.nextProof = time.Now().Add(l.options().CanaryInterval)
+		l.backoff, l.unproved = 0, unproved{}
+		if len(p.canaries) == len(p.desired.Canaries) {
+			l.nextProof = time.Now().Add(l.options().CanaryInterval)
+		}
 		l.station.update(func(c *Cluster) {
 			c.Guard.ProvedRevision, c.Guard.ProvedAt = p.desired.Revision, time.Now()
 			c.Guard.Enter(time.Now(), Enforced, skottv1.ReasonEnforced, "")
 		})
-		return l.options().CanaryInterval, nil
+		return time.Until(l.nextProof), nil
 	}
 	l.distrust, l.nextProof = true, time.Time{}
 	return min(l.delay(), proofPause), nil
@@ -133,7 +175,7 @@ func (p *proof) outcome() (admitted, unanswered []string) {
 		return policy.Spec.FailurePolicy != nil && *policy.Spec.FailurePolicy == admissionv1.Ignore
 	}) && slices.ContainsFunc(p.results, unconfigured)
 	for _, i := range p.pending {
-		family, err := p.desired.Canaries[i].Family, p.results[i]
+		family, err := p.canaries[i].Family, p.results[i]
 		if errors.Is(err, errAdmitted) && !blind {
 			admitted = append(admitted, family)
 		} else {

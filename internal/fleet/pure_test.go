@@ -356,8 +356,7 @@ func TestOutcome(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newProof(Desired{
 				Policies: []*admissionv1.ValidatingAdmissionPolicy{{Spec: admissionv1.ValidatingAdmissionPolicySpec{FailurePolicy: &c.failure}}},
-				Canaries: []Canary{{Family: "config"}, {Family: "cluster"}},
-			}, time.Minute)
+			}, []Canary{{Family: "config"}, {Family: "cluster"}}, time.Minute)
 			p.results = c.results
 			p.pending = slices.DeleteFunc(p.pending, func(i int) bool { return p.results[i] == nil })
 			admitted, unanswered := p.outcome()
@@ -366,6 +365,33 @@ func TestOutcome(t *testing.T) {
 			}
 			if diff := cmp.Diff([][]string{c.admitted, c.unanswered}, [][]string{admitted, unanswered}); diff != "" {
 				t.Errorf("admitted and unanswered (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// For Guards alone a canary each is enough; for anything else all are needed.
+func TestUnproved(t *testing.T) {
+	all := []Canary{{Family: "storage"}, {Family: "config", Guard: "skott"}, {Family: "network"}, {Family: "config", Guard: "skott-1"}}
+	key := func(kind schema.GroupVersionKind, name string) objectKey { return objectKey{kind.Kind, name} }
+	for name, c := range map[string]struct {
+		written []objectKey
+		want    []Canary
+	}{
+		"Nothing":            {nil, []Canary{all[1], all[3]}},
+		"OneGuard":           {[]objectKey{key(kindGuard, "skott-1")}, all[3:]},
+		"BothGuards":         {[]objectKey{key(kindGuard, "skott-1"), key(kindGuard, "skott")}, []Canary{all[1], all[3]}},
+		"GuardWithoutCanary": {[]objectKey{key(kindGuard, "skott-audit")}, all},
+		"GuardAndPolicy":     {[]objectKey{key(kindGuard, "skott"), key(kindPolicy, "skott-config")}, all},
+		"Binding":            {[]objectKey{key(kindBinding, "skott-config-deny")}, all},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var u unproved
+			for _, k := range c.written {
+				u.add(k)
+			}
+			if diff := cmp.Diff(c.want, u.canaries(all)); diff != "" {
+				t.Errorf("canaries (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -109,7 +109,7 @@ func TestTighten(t *testing.T) {
 // The webhook fails closed while the Guards are written, and is proved by the old one until they are.
 func TestTightenWebhook(t *testing.T) {
 	hook := func(failure admissionv1.FailurePolicyType, want string) *Webhook {
-		return &Webhook{Acts: Canary{Want: want}, Configuration: &admissionv1.ValidatingWebhookConfiguration{Webhooks: []admissionv1.ValidatingWebhook{{FailurePolicy: &failure}}}}
+		return &Webhook{Acts: []Canary{{Want: want}}, Configuration: &admissionv1.ValidatingWebhookConfiguration{Webhooks: []admissionv1.ValidatingWebhook{{FailurePolicy: &failure}}}}
 	}
 	open, closed := hook(admissionv1.Ignore, "old"), hook(admissionv1.Fail, "new")
 	cases := map[string]struct {
@@ -131,7 +131,7 @@ func TestTightenWebhook(t *testing.T) {
 			l.tightenWebhook(Desired{Revision: "r2", Webhook: c.desired})
 			select {
 			case d := <-l.webhook.mail:
-				if !c.want || d.Revision != "r1" || d.Webhook.failsOpen() || d.Webhook.Acts.Want != "old" || l.posted.webhook != d.Webhook {
+				if !c.want || d.Revision != "r1" || d.Webhook.failsOpen() || d.Webhook.Acts[0].Want != "old" || l.posted.webhook != d.Webhook {
 					t.Errorf("posted %+v", d)
 				}
 				if !open.failsOpen() {

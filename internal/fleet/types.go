@@ -42,6 +42,7 @@ type Desired struct {
 	// Revision must change whenever anything else in here does.
 	Revision string
 	// Guards, Policies and Bindings are all of Skott's that are to be there: others are deleted.
+	// The revision of a Guard must change whenever anything else of it does, but for its cluster.
 	Guards   []*skottv1.Guard
 	Policies []*admissionv1.ValidatingAdmissionPolicy
 	Bindings []*admissionv1.ValidatingAdmissionPolicyBinding
@@ -58,6 +59,8 @@ type Desired struct {
 type Canary struct {
 	// Family names what the canary proves.
 	Family string
+	// Guard whose address it names, and which it therefore proves as well; "" if it names none.
+	Guard string
 	// Object to create, or the merge patch for the existing object of its name.
 	Object *unstructured.Unstructured
 	// Patch instead of create.

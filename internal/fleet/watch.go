@@ -47,7 +47,7 @@ func startWatch(ctx context.Context, config *rest.Config, wake func()) (*watch, 
 	admission := admissionv1.SchemeGroupVersion
 	w.objects[kindPolicy.Kind] = start(admission.WithResource("validatingadmissionpolicies"), managed)
 	w.objects[kindBinding.Kind] = start(admission.WithResource("validatingadmissionpolicybindings"), managed)
-	w.objects[kindGuard.Kind] = start(skottv1.GroupVersion.WithResource("guards"), managed)
+	w.objects[kindGuard.Kind] = start(skottv1.GroupVersion.WithResource("guards"), nil) // whatever their labels say
 	w.definitions = startMirror(ctx, c, mirrored{
 		resource: apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions"), namespace: metav1.NamespaceAll, whole: guardCRDName,
 	}, wake, &w.running)
@@ -86,7 +86,7 @@ func (w *watch) suspects(records map[objectKey]record) map[objectKey]bool {
 		}
 		for _, live := range m.list() {
 			key := objectKey{kind, live.Name}
-			if r, ok := records[key]; ok && r.drifted(live) || !ok && carries(live.Labels, managed) {
+			if r, ok := records[key]; ok && r.drifted(live) || !ok && (kind == kindGuard.Kind || carries(live.Labels, managed)) {
 				found[key] = true
 			}
 		}

@@ -270,7 +270,12 @@ func (w *webhookLoop) grant(ctx context.Context, hook *Webhook) error {
 
 // prove sends the canary that the webhook must deny now that it decides.
 func (w *webhookLoop) prove(ctx context.Context, d Desired) error {
-	return w.ask(ctx, d.Webhook.Acts, webhookWindow)
+	for _, canary := range d.Webhook.Acts {
+		if err := w.ask(ctx, canary, webhookWindow); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ask sends a canary until the webhook denies it, for as long as window.

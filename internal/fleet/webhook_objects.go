@@ -56,7 +56,8 @@ type Webhook struct {
 	Configuration, Probe *admissionv1.ValidatingWebhookConfiguration
 	// Acts is denied while the webhook acts, Answers while it answers. Their families are the
 	// names of the webhooks that deny them.
-	Acts, Answers Canary
+	Acts    []Canary
+	Answers Canary
 }
 
 // names that the certificate is for; none if it is not ours.

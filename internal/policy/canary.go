@@ -21,6 +21,8 @@ const canaryBoundary = "canary"
 type Canary struct {
 	// Family whose policy must refuse it.
 	Family string
+	// Guard whose address it names; "" if it names none.
+	Guard string
 	// Object to be created, or whose labels are merged into the object of that name.
 	Object *unstructured.Unstructured
 	Patch  bool
@@ -57,8 +59,10 @@ func Canaries(guards []*skottv1.Guard) []Canary {
 			continue
 		}
 		host := canaryHost(g)
+		config := canary(flow.Config, host, "ConfigMap", map[string]any{"data": map[string]any{"address": host}})
+		config.Guard = g.Name
 		if i > 0 {
-			out = append(out, canary(flow.Config, host, "ConfigMap", map[string]any{"data": map[string]any{"address": host}}))
+			out = append(out, config)
 			continue
 		}
 		out = append(out,
@@ -67,7 +71,7 @@ func Canaries(guards []*skottv1.Guard) []Canary {
 				"resources": map[string]any{"requests": map[string]any{"storage": "1Gi"}}}}),
 			canary(flow.Network, host, "Service", map[string]any{"spec": map[string]any{"type": "ExternalName", "externalName": host}}),
 			canary(flow.Workload, host, "Pod", canaryPod(host)),
-			canary(flow.Config, host, "ConfigMap", map[string]any{"data": map[string]any{"address": host}}),
+			config,
 			named(canary(flow.Delivery, host, "Secret", nil), Namespace, host),
 			relabelled(flow.Clusters, CodeNamespaceLabel, "v1", "Namespace", Namespace),
 			relabelled(guardFamily, CodeGuard, skottv1.GroupVersion.String(), "Guard", guardName(skottv1.ActionDeny, 0)),

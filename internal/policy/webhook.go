@@ -196,15 +196,19 @@ func (r *Rules) Reads(secrets bool) []schema.GroupResource {
 }
 
 // WebhookCanaries are the requests that prove that the guard webhook acts, and that it can
-// be asked: ConfigMaps of more keys than a policy walks.
-func WebhookCanaries(guards []*skottv1.Guard) (acts, probe Canary) {
-	host := canaryHost(guards[0])
-	of := func(family, name string) Canary {
+// be asked: ConfigMaps of more keys than a policy walks. There is one for each Guard that denies.
+func WebhookCanaries(guards []*skottv1.Guard) (acts []Canary, probe Canary) {
+	of := func(family, name, host string) Canary {
 		data := map[string]any{"address": host}
 		for i := range maxItems {
 			data[strconv.Itoa(i)] = ""
 		}
 		return named(canary(flow.Family(family), host, "ConfigMap", map[string]any{"data": data}), Namespace, name)
 	}
-	return of(hookGuard, canaryActs), of(hookProbe, canaryProbe)
+	for _, g := range guards {
+		if g.Spec.Action == skottv1.ActionDeny {
+			acts = append(acts, of(hookGuard, canaryActs, canaryHost(g)))
+		}
+	}
+	return acts, of(hookProbe, canaryProbe, canaryHost(guards[0]))
 }

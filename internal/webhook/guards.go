@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/address"
@@ -16,18 +15,12 @@ import (
 	"github.com/skott-dev/skott/internal/policy"
 )
 
-// settleAtMost is how long Guards of several revisions are taken for a publication under
-// way, during which the last complete one decides.
-const settleAtMost = 2 * time.Second
-
 // Guards are the Guard objects of the cluster, and what they decide.
 type Guards struct {
 	mu      sync.Mutex
 	objects map[string]*skottv1.Guard
 	key     *address.Key
 	synced  bool
-	mixed   time.Time // since when they are of several revisions; zero if they are not
-	timer   *time.Timer
 
 	current atomic.Pointer[verdicts]
 }
@@ -91,46 +84,16 @@ func (g *Guards) change(do func()) {
 // go on deciding: a Guard that somebody deleted is no reason to admit what it refused, nor
 // to refuse what it did not, and is put back by Skott within seconds.
 func (g *Guards) rebuild() {
-	if g.timer != nil {
-		g.timer.Stop()
-		g.timer = nil
-	}
 	deny := slices.ContainsFunc(slices.Collect(maps.Values(g.objects)), func(o *skottv1.Guard) bool { return o.Spec.Action == skottv1.ActionDeny })
 	if !g.synced || !deny {
-		return
-	}
-	if g.current.Load() != nil && g.waits() {
 		return
 	}
 	g.current.Store(verdictsOf(g.key, slices.SortedFunc(maps.Values(g.objects), func(a, b *skottv1.Guard) int { return cmp.Compare(a.Name, b.Name) })))
 }
 
-// waits reports whether a publication seems to be under way. An address that moves from one
-// part of a split Guard to another would be in neither for a moment.
-func (g *Guards) waits() bool {
-	revisions := map[string]bool{}
-	for _, o := range g.objects {
-		revisions[o.Spec.Revision] = true
-	}
-	now := time.Now()
-	switch {
-	case len(revisions) <= 1:
-		g.mixed = time.Time{}
-		return false
-	case g.mixed.IsZero():
-		g.mixed = now
-	}
-	left := settleAtMost - now.Sub(g.mixed)
-	if left <= 0 {
-		return false
-	}
-	g.timer = time.AfterFunc(left, func() { g.change(func() {}) })
-	return true
-}
-
 // verdictsOf builds what decides from Guards sorted by name.
 func verdictsOf(key *address.Key, guards []*skottv1.Guard) *verdicts {
-	v := &verdicts{}
+	v := &verdicts{revision: policy.Revision(guards)}
 	for _, action := range []skottv1.Action{skottv1.ActionDeny, skottv1.ActionWarn, skottv1.ActionAudit} {
 		var parts []*skottv1.Guard
 		for _, guard := range guards {
@@ -142,7 +105,6 @@ func verdictsOf(key *address.Key, guards []*skottv1.Guard) *verdicts {
 			e := policy.NewEvaluator(parts...).WithKey(key)
 			e.Prepare()
 			v.actions = append(v.actions, actionVerdict{action, e})
-			v.revision = cmp.Or(v.revision, parts[0].Spec.Revision)
 		}
 	}
 	return v

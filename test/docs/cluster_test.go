@@ -90,7 +90,7 @@ func guarded(ctx context.Context, t *testing.T, server *testenv.Server, role str
 	cluster.Name = cluster.ManagementCluster
 	f.Publish(func(c fleet.Cluster) (fleet.Desired, bool) {
 		guards := p.Guards(cluster, c.Namespaces, families)
-		d := fleet.Desired{Revision: guards[0].Spec.Revision, Guards: guards, Policies: policy.BuiltinRules().Policies(families, p.Denies()), Bindings: policy.Bindings(families, p.Actions()...)}
+		d := fleet.Desired{Revision: policy.Revision(guards), Guards: guards, Policies: policy.BuiltinRules().Policies(families, p.Denies()), Bindings: policy.Bindings(families, p.Actions()...)}
 		for _, canary := range policy.Canaries(guards) {
 			d.Canaries = append(d.Canaries, fleet.Canary(canary))
 		}

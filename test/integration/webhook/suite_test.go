@@ -116,7 +116,7 @@ func startFleet(ctx context.Context, life time.Duration) {
 		families := rules.Families(c.Groups)
 		guards := p.Guards(platform.Clusters["staging"].GuardedCluster, c.Namespaces, families)
 		d := fleet.Desired{
-			Revision: guards[0].Spec.Revision, Guards: guards, Policies: rules.Policies(families, true),
+			Revision: policy.Revision(guards), Guards: guards, Policies: rules.Policies(families, true),
 			Bindings: policy.Bindings(families, p.Actions()...), Webhook: &fleet.Webhook{URL: service.url(), Reads: rules.Reads(false), Key: key},
 		}
 		for _, canary := range policy.Canaries(guards) {
@@ -124,7 +124,10 @@ func startFleet(ctx context.Context, life time.Duration) {
 		}
 		d.Webhook.Configuration, d.Webhook.Probe = rules.Webhooks(nil, true)
 		acts, answers := policy.WebhookCanaries(guards)
-		d.Webhook.Acts, d.Webhook.Answers = fleet.Canary(acts), fleet.Canary(answers)
+		d.Webhook.Answers = fleet.Canary(answers)
+		for _, canary := range acts {
+			d.Webhook.Acts = append(d.Webhook.Acts, fleet.Canary(canary))
+		}
 		return d, true
 	})
 	Expect(guarded.Engage(ctrllog.IntoContext(ctx, GinkgoLogr), fleet.Target{
