@@ -43,7 +43,7 @@ type Book struct {
 
 // NewBook builds the book of entries; their order does not matter.
 func NewBook(entries []Entry) *Book {
-	b := &Book{Addresses: map[string]string{}, Parents: map[string]string{}, Hosts: map[string]string{}, Aliases: map[string]string{}}
+	b := &Book{Addresses: make(map[string]string, len(entries)), Parents: map[string]string{}, Hosts: make(map[string]string, len(entries)), Aliases: map[string]string{}}
 	depths, labels, lengths := map[int64]bool{}, map[int64]bool{}, map[int64]bool{}
 	for _, e := range strictest(entries) {
 		text := e.Address.Key()

@@ -135,8 +135,13 @@ func Setup(mgr manager.Manager, options Options, recorder *metrics.Recorder) err
 func (h *hub) Start(ctx context.Context) error {
 	defer h.fleet.Close()
 	go h.learned.run(ctx, func() time.Duration { return settle })
-	h.bell.run(ctx, func() time.Duration { return max(settle, settlePer*time.Duration(h.fleet.Size())) })
+	h.bell.run(ctx, h.settling)
 	return nil
+}
+
+// settling is how long what happens is gathered.
+func (h *hub) settling() time.Duration {
+	return max(settle, settlePer*time.Duration(h.fleet.Size()))
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: only the leader engages.

@@ -48,7 +48,8 @@ type publisher struct {
 }
 
 // share of its time that the publisher may take: while thousands of addresses are learned,
-// what comes in during a pause is published together.
+// what comes in during a pause is published together. A large fleet takes longer to be written
+// than a policy to be made.
 // Guards of a megabyte cost every guarded API server a good part of a second.
 const (
 	share        = 5
@@ -152,7 +153,7 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 			p.learned.ring() // what is learned depends on the table
 		}
 		p.publishedAt = p.now()
-		p.quiet = p.publishedAt.Add(min(share*p.now().Sub(began), longestQuiet))
+		p.quiet = p.publishedAt.Add(max(min(share*p.now().Sub(began), longestQuiet), p.settling()))
 		ctrl.LoggerFrom(ctx).Info("Published the policy", "revision", revision, "addresses", next.policy.Size())
 	}
 	return ctrl.Result{RequeueAfter: wake}, p.count(ctx)

@@ -296,7 +296,12 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 	}
 	if !l.verify.IsZero() && time.Now().After(l.verify) {
 		l.verify, l.applied = time.Time{}, ""
-		l.forget(kindGuard.Kind)
+		for key, r := range l.records {
+			if key.kind == kindGuard.Kind {
+				r.hash, r.version = [sha256.Size]byte{}, ""
+				l.records[key] = r
+			}
+		}
 	}
 	fresh := l.applied != d.Revision
 	if !fresh && len(suspects) == 0 {

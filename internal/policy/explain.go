@@ -85,6 +85,7 @@ func WithNamespaces(g *skottv1.Guard, namespaces map[string]string) *skottv1.Gua
 	maps.Copy(all, g.Spec.Namespaces)
 	out := *g
 	out.Spec.Namespaces = map[string]string{}
-	addNamespaces(&out.Spec, all)
+	places := nameNamespaces(&out.Spec, all)
+	out.Spec.Addresses = merge(out.Spec.Addresses, places)
 	return &out
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apilabels "k8s.io/apimachinery/pkg/labels"
@@ -60,8 +61,9 @@ type Policy struct {
 	parts []part
 	// parsed are the declared addresses.
 	parsed map[skottv1.Address]address.Address
-	// made are the Guards that were asked for, by what is in them.
-	made sync.Map
+	// made are the Guards that were asked for, by what is in them; prior those of the policy before.
+	made  sync.Map
+	prior map[string][]*skottv1.Guard
 }
 
 // Selection is which Environments a boundary selects, by name, and which it names that do
@@ -94,7 +96,26 @@ func New(s Snapshot) *Policy {
 	for i, book := range split(p.entries) {
 		p.parts = append(p.parts, s.Last.part(i, book))
 	}
+	p.prior = s.Last.all()
 	return p
+}
+
+// all are the Guards that were made of the policy, which may be nil.
+func (p *Policy) all() map[string][]*skottv1.Guard {
+	out := map[string][]*skottv1.Guard{}
+	if p == nil {
+		return out
+	}
+	p.made.Range(func(key, made any) bool {
+		name, _ := key.(string)
+		if s, ok := made.(*sharedGuards); ok {
+			if guards := s.guards.Load(); guards != nil {
+				out[name] = *guards
+			}
+		}
+		return true
+	})
+	return out
 }
 
 // part is a book, or the same one of the policy, which may be nil, with what was made of it.
@@ -397,19 +418,23 @@ func (p *Policy) alike(c skottv1.GuardedCluster, namespaces map[string]string, f
 	made, _ := p.made.LoadOrStore(key, &sharedGuards{})
 	s, ok := made.(*sharedGuards)
 	if !ok {
-		return p.guards(c, namespaces, families)
+		return p.guards(c, namespaces, families, nil)
 	}
-	s.once.Do(func() { s.guards = p.guards(c, namespaces, families) })
-	return s.guards
+	s.once.Do(func() {
+		guards := p.guards(c, namespaces, families, p.prior[key])
+		s.guards.Store(&guards)
+	})
+	return *s.guards.Load()
 }
 
 // sharedGuards are made by whoever asks first.
 type sharedGuards struct {
 	once   sync.Once
-	guards []*skottv1.Guard
+	guards atomic.Pointer[[]*skottv1.Guard] // nil until they are
 }
 
-func (p *Policy) guards(c skottv1.GuardedCluster, namespaces map[string]string, families []flow.Family) []*skottv1.Guard {
+// guards are made; of those that were made before, what says the same is taken.
+func (p *Policy) guards(c skottv1.GuardedCluster, namespaces map[string]string, families []flow.Family, before []*skottv1.Guard) []*skottv1.Guard {
 	var out []*skottv1.Guard
 	for _, action := range p.Actions() {
 		for i, part := range p.parts {
@@ -419,12 +444,17 @@ func (p *Policy) guards(c skottv1.GuardedCluster, namespaces map[string]string, 
 					skottv1.LabelManagedBy: skottv1.FieldOwner, skottv1.LabelAction: string(action)}},
 				Spec: p.guardSpec(c, action, part.Book),
 			}
-			addNamespaces(&g.Spec, namespaces)
+			places := nameNamespaces(&g.Spec, namespaces)
 			g.Spec.MovementKinds = p.rules.kinds
 			for _, f := range families {
 				g.Spec.Families = append(g.Spec.Families, string(f))
 			}
 			g.Spec.Revision = revisionOf(g, part)
+			if same := slices.IndexFunc(before, func(b *skottv1.Guard) bool { return b.Name == g.Name && b.Spec.Revision == g.Spec.Revision }); same >= 0 {
+				out = append(out, before[same])
+				continue
+			}
+			g.Spec.Addresses = merge(g.Spec.Addresses, places)
 			if action == skottv1.ActionDeny {
 				addCanary(&g.Spec, canaryHost(g))
 			}
@@ -470,18 +500,26 @@ func nonNil(v []int64) []int64 {
 	return v
 }
 
-// addNamespaces makes every namespace of the cluster an address of its place, below
-// "namespace/". The cluster itself owns those that are not listed.
-func addNamespaces(s *skottv1.GuardSpec, namespaces map[string]string) {
-	s.Addresses = maps.Clone(s.Addresses)
-	s.Addresses["namespace"] = s.Cluster.Environment
+// nameNamespaces makes every namespace of the cluster an address of its place, below
+// "namespace/", and returns these. The cluster itself owns those that are not listed.
+func nameNamespaces(s *skottv1.GuardSpec, namespaces map[string]string) map[string]string {
+	places := map[string]string{"namespace": s.Cluster.Environment}
 	for name, environment := range namespaces {
 		if environment == s.Cluster.Environment || s.Environments[environment] == skottv1.ClassNonProduction {
 			s.Namespaces[name] = environment
-			s.Addresses["namespace/"+name] = environment
+			places["namespace/"+name] = environment
 		}
 	}
 	s.Depths = depths(s.Depths, 1, 2)
+	return places
+}
+
+// merge is one map with what another one adds.
+func merge(base, more map[string]string) map[string]string {
+	out := make(map[string]string, len(base)+len(more)+2) // and a canary
+	maps.Copy(out, base)
+	maps.Copy(out, more)
+	return out
 }
 
 // depths adds to a descending list.

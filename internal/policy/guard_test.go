@@ -224,7 +224,8 @@ func TestRevision(t *testing.T) {
 	}
 	seen := map[string]string{revision: "base"}
 	again := base
-	again.Last = New(Snapshot{Environments: environments, Locations: []skottv1.DataLocation{locations[0], location("x", "production", false, "Host other.example")}})
+	again.Last = New(Snapshot{Boundaries: boundaries, Environments: environments, Locations: []skottv1.DataLocation{locations[0], location("x", "production", false, "Host other.example")}})
+	again.Last.Guards(cluster("staging"), nil, families)
 	if diff := cmp.Diff(New(base).Guards(cluster("staging"), nil, families), New(again).Guards(cluster("staging"), nil, families)); diff != "" {
 		t.Errorf("what was parsed before changes the Guards (-anew +again):\n%s", diff)
 	}
@@ -414,6 +415,30 @@ func TestSplit(t *testing.T) {
 		if !slices.ContainsFunc(p.parts, func(b part) bool { return b.Aliases[spelling] == want }) {
 			t.Fatalf("alias %q is lost", spelling)
 		}
+	}
+}
+
+// What of the Guards says the same as before is the same, and all else is as if nothing had been before.
+func TestGuardsAfterOthers(t *testing.T) {
+	base := large(60_000)
+	last := New(base)
+	before := last.Guards(cluster("staging"), map[string]string{"shop": "testing"}, families)
+	next := base
+	next.Locations = append(slices.Clone(base.Locations), location("new", "production", false, "Host new.prod.example"))
+	anew := New(next).Guards(cluster("staging"), map[string]string{"shop": "testing"}, families)
+	next.Last = last
+	after := New(next).Guards(cluster("staging"), map[string]string{"shop": "testing"}, families)
+	if diff := cmp.Diff(anew, after); diff != "" {
+		t.Errorf("what was made before changes the Guards (-anew +after):\n%s", diff)
+	}
+	same := 0
+	for i := range after {
+		if reflect.ValueOf(before[i].Spec.Addresses).Pointer() == reflect.ValueOf(after[i].Spec.Addresses).Pointer() {
+			same++
+		}
+	}
+	if same != len(before)-1 {
+		t.Errorf("%d of %d Guards are in memory once, want all but one", same, len(before))
 	}
 }
 

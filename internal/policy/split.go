@@ -150,22 +150,29 @@ func join(part []tree, common []address.Entry, aliases map[string]string) *addre
 	return book
 }
 
-// trees groups the entries by the root of their addresses, sorted.
+// trees groups the entries by the root of their addresses.
 func trees(all *address.Book, entries []address.Entry) []tree {
-	byRoot := map[string]*tree{}
-	for _, e := range entries {
+	index, of, sizes := make(map[string]int, len(entries)), make([]int, len(entries)), []int(nil)
+	var out []tree
+	for i, e := range entries {
 		root := all.Root(e.Address)
-		t := byRoot[root]
-		if t == nil {
-			t = &tree{root: root}
-			byRoot[root] = t
+		at, known := index[root]
+		if !known {
+			at = len(out)
+			index[root] = at
+			out, sizes = append(out, tree{root: root}), append(sizes, 0)
 		}
+		of[i] = at
+		sizes[at]++
+	}
+	room := make([]address.Entry, len(entries))
+	for i, n := range sizes {
+		out[i].entries, room = room[:0:n], room[n:]
+	}
+	for i, e := range entries {
+		t := &out[of[i]]
 		t.entries = append(t.entries, e)
 		t.cluster = t.cluster || e.Address.Type() == address.ClusterEndpoint
-	}
-	out := make([]tree, 0, len(byRoot))
-	for _, root := range slices.Sorted(maps.Keys(byRoot)) {
-		out = append(out, *byRoot[root])
 	}
 	return out
 }
