@@ -80,6 +80,7 @@ type loop struct {
 	learner   *learner
 	proof     *proof // the one under way
 	nextProof time.Time
+	wholeDue  time.Time // when the next proof has to be of all policies
 	unproved  unproved
 	acts      time.Time // by then everything that was written must act
 	backoff   time.Duration
@@ -190,16 +191,12 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 	case window > 0:
 		fleet := l.station.fleet
 		fleet.writing.yield(ctx, othersFirst*time.Duration(fleet.Size()))
-		canaries := desired.Canaries
-		if left > 0 && !doubted {
-			canaries = l.unproved.canaries(canaries)
-		}
-		l.proof = newProof(desired, canaries, time.Until(l.acts))
+		l.proof = newProof(desired, l.canaries(desired, doubted), time.Until(l.acts))
 	case l.proof != nil: // go on with it
 	case !doubted && left > 0:
 		return left, nil
 	default:
-		l.proof = newProof(desired, desired.Canaries, proofOtherwise)
+		l.proof = newProof(desired, l.canaries(desired, doubted), proofOtherwise)
 	}
 	return l.prove(ctx)
 }
@@ -481,7 +478,7 @@ func (l *loop) failed(ctx context.Context, err error) time.Duration {
 		}
 		l.enter(Publishing, reason, brief(err))
 	}
-	l.proof, l.nextProof = nil, time.Time{}
+	l.proof, l.nextProof, l.wholeDue = nil, time.Time{}, time.Time{}
 	return l.delay()
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +30,8 @@ const (
 	proofPerPolicy   = 2 * time.Second
 	proofAfterWrite  = 10 * time.Second
 	proofOtherwise   = time.Second
+	// wholeEvery times CanaryInterval each policy is asked for, and not only each Guard.
+	wholeEvery = 5
 )
 
 // errAdmitted is the result of a canary that was let through.
@@ -52,9 +55,18 @@ func (u *unproved) add(key objectKey) {
 	u.guards[key.name] = true
 }
 
-// canaries are those that prove what was written, of all. An API server's policies read Guards from one cache, so
-// that for Guards alone one canary each shows that they arrived; that every policy acts
-// is known from the last whole proof, which is never older than it may be for that.
+// canaries are those that the next proof asks for. An API server's policies read Guards from one
+// cache, and a policy or a binding that is changed is seen by a watch: so that one canary for each Guard shows that
+// what was written arrived, and that policies act at all. That each of them does is asked for
+// whenever one was written, or there is doubt, and now and then.
+func (l *loop) canaries(d Desired, doubted bool) []Canary {
+	if doubted || time.Now().After(l.wholeDue) {
+		return d.Canaries
+	}
+	return l.unproved.canaries(d.Canaries)
+}
+
+// canaries are those that prove what was written, of all.
 func (u *unproved) canaries(all []Canary) []Canary {
 	if u.policies {
 		return all
@@ -153,16 +165,17 @@ func (l *loop) prove(ctx context.Context) (time.Duration, error) {
 		l.enter(Published, skottv1.ReasonNotProved, "there is no canary")
 	default:
 		l.backoff, l.unproved = 0, unproved{}
+		l.nextProof = time.Now().Add(l.options().CanaryInterval)
 		if len(p.canaries) == len(p.desired.Canaries) {
-			l.nextProof = time.Now().Add(l.options().CanaryInterval)
+			l.wholeDue = time.Now().Add(wholeEvery*l.options().CanaryInterval - rand.N(l.options().CanaryInterval)) // not all clusters at once
 		}
 		l.station.update(func(c *Cluster) {
 			c.Guard.ProvedRevision, c.Guard.ProvedAt = p.desired.Revision, time.Now()
 			c.Guard.Enter(time.Now(), Enforced, skottv1.ReasonEnforced, "")
 		})
-		return time.Until(l.nextProof), nil
+		return l.options().CanaryInterval, nil
 	}
-	l.distrust, l.nextProof = true, time.Time{}
+	l.distrust, l.nextProof, l.wholeDue = true, time.Time{}, time.Time{}
 	return min(l.delay(), proofPause), nil
 }
 
