@@ -55,6 +55,10 @@ const (
 	share        = 5
 	longestQuiet = time.Second
 	bulkQuiet    = 4 * time.Second
+	// underWay times what a fleet takes to settle is the longest that is waited for the clusters to be written, and
+	// undelivered the pause between two looks.
+	underWay    = 5
+	undelivered = 100 * time.Millisecond
 )
 
 // publication is a policy with what is needed to apply it to a cluster.
@@ -127,6 +131,9 @@ func (p *publisher) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result,
 	}
 	if left := quiet.Sub(began); left > 0 {
 		return ctrl.Result{RequeueAfter: min(left, longestQuiet)}, nil // the rest of a bulk may be there earlier
+	}
+	if left := p.publishedAt.Add(underWay * p.settling()).Sub(began); left > 0 && !p.fleet.Delivered() {
+		return ctrl.Result{RequeueAfter: min(left, undelivered)}, nil
 	}
 	snapshot, managementClusters, wake, err := p.read(ctx)
 	if err != nil {

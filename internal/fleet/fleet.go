@@ -23,7 +23,7 @@ type Fleet struct {
 	options Options
 	// started tells Clusters that were labelled by an earlier process from new ones.
 	started time.Time
-	desire  atomic.Pointer[func(Cluster) (Desired, bool)]
+	desire  atomic.Pointer[delivery]
 	learn   atomic.Pointer[func(Cluster) (Learning, bool)]
 	scan    atomic.Pointer[func(Cluster) (Scanning, bool)]
 	claims  claims
@@ -36,6 +36,10 @@ type Fleet struct {
 	scans flowcontrol.RateLimiter
 	// writing is held by clusters whose Guards are being written.
 	writing precedence
+	// lanes are for clusters that are worked on.
+	lanes lanes
+	// writable is how many clusters were written without a failure when it was last tried.
+	writable atomic.Int64
 
 	mu      sync.Mutex
 	members map[string]*member
@@ -59,6 +63,7 @@ func New(options Options) *Fleet {
 		claims:  claims{byUID: map[types.UID][]claim{}},
 		members: map[string]*member{},
 		judging: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		lanes:   make(lanes, lanesPerProcessor*runtime.GOMAXPROCS(0)),
 		scans:   flowcontrol.NewTokenBucketRateLimiter(scanRates, scanRates),
 	}
 }
@@ -117,7 +122,14 @@ func (f *Fleet) Close() {
 // again when its Namespaces change.
 func (f *Fleet) Publish(desire func(Cluster) (Desired, bool)) {
 	f.encodings.turn()
-	f.desire.Store(&desire)
+	next := &delivery{desire: desire, generation: 1, superseded: make(chan struct{})}
+	last := f.desire.Load()
+	if last != nil {
+		next.generation = last.generation + 1
+	}
+	if f.desire.Store(next); last != nil {
+		close(last.superseded)
+	}
 	f.wakeGuards()
 }
 
@@ -166,11 +178,7 @@ func (f *Fleet) all() []*member {
 }
 
 func (f *Fleet) desired(c Cluster) (Desired, bool) {
-	desire := f.desire.Load()
-	if desire == nil || *desire == nil {
-		return Desired{}, false
-	}
-	return (*desire)(c)
+	return f.desire.Load().of(c)
 }
 
 // wakeGuards makes every guard loop look again.

@@ -45,7 +45,7 @@ const (
 	proofPause = 5 * time.Second
 	// othersFirst is how long a proof waits at most, per cluster of the fleet, for Guards that are
 	// being written elsewhere.
-	othersFirst = 2 * time.Millisecond
+	othersFirst = 5 * time.Millisecond
 	// slow times CanaryInterval is how often a cluster that cannot be guarded is looked at.
 	slow = 5
 )
@@ -81,9 +81,12 @@ type loop struct {
 	proof     *proof // the one under way
 	nextProof time.Time
 	wholeDue  time.Time // when the next proof has to be of all policies
-	unproved  unproved
-	acts      time.Time // by then everything that was written must act
-	backoff   time.Duration
+	// generation is what was written last of what was published, and writable that nothing failed since.
+	generation int64
+	writable   bool
+	unproved   unproved
+	acts       time.Time // by then everything that was written must act
+	backoff    time.Duration
 	// webhook follows what the loop has published; posted is the last of it.
 	webhook *webhookLoop
 	posted  posted
@@ -115,6 +118,7 @@ func (l *loop) run(ctx context.Context) {
 	beside.Go(func() { (&reporter{loop: l}).run(ctx) })
 	beside.Go(func() { newScanner(l).run(ctx) })
 	defer func() {
+		l.counts(false)
 		l.learner.end()
 		beside.Wait()
 		l.watch.wait()
@@ -170,7 +174,8 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 	if err := l.observe(ctx); err != nil {
 		return 0, err
 	}
-	desired, ok := l.station.fleet.desired(l.station.snapshot())
+	published := l.station.fleet.desire.Load()
+	desired, ok := published.of(l.station.snapshot())
 	if !ok {
 		l.enter(Unknown, reasonWaitingForRevision, "nothing was computed for the cluster yet")
 		return l.options().CanaryInterval, nil
@@ -182,6 +187,7 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	l.delivered(published)
 	if now := (posted{desired.Revision, desired.Webhook}); !reflect.DeepEqual(l.posted, now) {
 		l.posted = now
 		l.webhook.post(desired)
@@ -190,7 +196,7 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 	switch left := time.Until(l.nextProof); {
 	case window > 0:
 		fleet := l.station.fleet
-		fleet.writing.yield(ctx, othersFirst*time.Duration(fleet.Size()))
+		fleet.writing.yield(ctx, othersFirst*time.Duration(fleet.Size()), published.superseded)
 		l.proof = newProof(desired, l.canaries(desired, doubted), time.Until(l.acts))
 	case l.proof != nil: // go on with it
 	case !doubted && left > 0:
@@ -310,6 +316,7 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 	}
 	if fresh {
 		defer l.station.fleet.writing.write()()
+		defer l.enterLane(ctx)()
 		l.applied = "" // until all of it is there
 		l.enter(Publishing, skottv1.ReasonPublishing, fmt.Sprintf("revision %q is under way", d.Revision))
 		window = max(proofAfterWrite, l.tighten(ctx, d, objects, suspects))
@@ -479,6 +486,7 @@ func (l *loop) failed(ctx context.Context, err error) time.Duration {
 		l.enter(Publishing, reason, brief(err))
 	}
 	l.proof, l.nextProof, l.wholeDue = nil, time.Time{}, time.Time{}
+	l.counts(false)
 	return l.delay()
 }
 

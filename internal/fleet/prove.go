@@ -39,7 +39,8 @@ var errAdmitted = errors.New("the API server let it through")
 
 // unproved is what was written since the last proof.
 type unproved struct {
-	guards map[string]bool
+	// guards by name, in the order in which they were written.
+	guards []string
 	// policies: something else than Guards.
 	policies bool
 }
@@ -49,16 +50,13 @@ func (u *unproved) add(key objectKey) {
 		u.policies = true
 		return
 	}
-	if u.guards == nil {
-		u.guards = map[string]bool{}
-	}
-	u.guards[key.name] = true
+	u.guards = append(u.guards, key.name)
 }
 
 // canaries are those that the next proof asks for. An API server's policies read Guards from one
-// cache, and a policy or a binding that is changed is seen by a watch: so that one canary for each Guard shows that
-// what was written arrived, and that policies act at all. That each of them does is asked for
-// whenever one was written, or there is doubt, and now and then.
+// cache, which follows one watch, and a policy or a binding that is changed is seen by a watch of ours: so that one canary, of
+// the Guard that was written last, shows that all that were written arrived, and that policies act at all. That
+// each of them does is asked for whenever one was written, or there is doubt, and now and then.
 func (l *loop) canaries(d Desired, doubted bool) []Canary {
 	if doubted || time.Now().After(l.wholeDue) {
 		return d.Canaries
@@ -71,18 +69,17 @@ func (u *unproved) canaries(all []Canary) []Canary {
 	if u.policies {
 		return all
 	}
-	var out []Canary
-	proves := map[string]bool{}
-	for _, c := range all {
-		if c.Guard != "" && !proves[c.Guard] && (u.guards[c.Guard] || len(u.guards) == 0) {
-			proves[c.Guard] = true
-			out = append(out, c)
+	ofGuards := slices.DeleteFunc(slices.Clone(all), func(c Canary) bool { return c.Guard == "" })
+	if len(u.guards) == 0 && len(ofGuards) > 0 {
+		i := rand.IntN(len(ofGuards))
+		return ofGuards[i : i+1]
+	}
+	for _, name := range slices.Backward(u.guards) {
+		if i := slices.IndexFunc(ofGuards, func(c Canary) bool { return c.Guard == name }); i >= 0 {
+			return ofGuards[i : i+1]
 		}
 	}
-	if len(out) == 0 {
-		return all
-	}
-	return out
+	return all
 }
 
 // proof is one attempt to have canaries of a revision denied, before it ends.
@@ -142,7 +139,9 @@ func (l *loop) outdated() bool {
 // prove sends the canaries, and records what they show once that is settled.
 func (l *loop) prove(ctx context.Context) (time.Duration, error) {
 	p := l.proof
+	leave := l.enterLane(ctx)
 	over, err := p.try(ctx, l.link.account.canary, l.outdated)
+	leave()
 	if err != nil || !over {
 		return 0, err
 	}
@@ -167,7 +166,7 @@ func (l *loop) prove(ctx context.Context) (time.Duration, error) {
 		l.backoff, l.unproved = 0, unproved{}
 		l.nextProof = time.Now().Add(l.options().CanaryInterval)
 		if len(p.canaries) == len(p.desired.Canaries) {
-			l.wholeDue = time.Now().Add(wholeEvery*l.options().CanaryInterval - rand.N(l.options().CanaryInterval)) // not all clusters at once
+			l.wholeDue = time.Now().Add(spread(wholeEvery * l.options().CanaryInterval))
 		}
 		l.station.update(func(c *Cluster) {
 			c.Guard.ProvedRevision, c.Guard.ProvedAt = p.desired.Revision, time.Now()

@@ -370,7 +370,7 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-// For Guards alone a canary each is enough; for anything else all are needed.
+// For Guards alone the canary of the last is enough; for anything else all are needed.
 func TestUnproved(t *testing.T) {
 	all := []Canary{{Family: "storage"}, {Family: "config", Guard: "skott"}, {Family: "network"}, {Family: "config", Guard: "skott-1"}}
 	key := func(kind schema.GroupVersionKind, name string) objectKey { return objectKey{kind.Kind, name} }
@@ -378,9 +378,9 @@ func TestUnproved(t *testing.T) {
 		written []objectKey
 		want    []Canary
 	}{
-		"Nothing":            {nil, []Canary{all[1], all[3]}},
 		"OneGuard":           {[]objectKey{key(kindGuard, "skott-1")}, all[3:]},
-		"BothGuards":         {[]objectKey{key(kindGuard, "skott-1"), key(kindGuard, "skott")}, []Canary{all[1], all[3]}},
+		"BothGuards":         {[]objectKey{key(kindGuard, "skott-1"), key(kindGuard, "skott")}, all[1:2]},
+		"TheLastHasNone":     {[]objectKey{key(kindGuard, "skott-1"), key(kindGuard, "skott-audit")}, all[3:]},
 		"GuardWithoutCanary": {[]objectKey{key(kindGuard, "skott-audit")}, all},
 		"GuardAndPolicy":     {[]objectKey{key(kindGuard, "skott"), key(kindPolicy, "skott-config")}, all},
 		"Binding":            {[]objectKey{key(kindBinding, "skott-config-deny")}, all},
@@ -394,5 +394,8 @@ func TestUnproved(t *testing.T) {
 				t.Errorf("canaries (-want +got):\n%s", diff)
 			}
 		})
+	}
+	if got := (&unproved{}).canaries(all); len(got) != 1 || got[0].Guard == "" {
+		t.Errorf("when nothing was written: %v", got)
 	}
 }

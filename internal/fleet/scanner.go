@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -25,7 +26,7 @@ const (
 	// scanIdle is how often it is looked whether there is anything to do.
 	scanIdle = time.Second
 	// scanPause after a change of addresses, at first, and scanPausePer cluster of the fleet if that
-	// is longer: many are learned together, and all clusters are read again. Between two lists of the
+	// is longer, and up to as long again: many are learned together, and all clusters are read again. Between two lists of the
 	// kinds with findings, of which there are few, is scanPause however large the fleet.
 	scanPause    = 5 * time.Second
 	scanPausePer = 300 * time.Millisecond
@@ -172,7 +173,7 @@ func (s *scanner) due(ctx context.Context, scanning Scanning) error {
 			s.pause = s.firstPause()
 		}
 		if s.listAt.IsZero() {
-			s.listAt = now.Add(s.pause)
+			s.listAt = now.Add(s.pause + rand.N(max(s.pause-scanPause, 0)+1)) // a large fleet is not read all at once
 		}
 	}
 	addressed := !s.listAt.IsZero() && !now.Before(s.listAt)
@@ -290,7 +291,7 @@ func (s *scanner) round(ctx context.Context, scanning Scanning) error {
 		return err
 	}
 	s.backoff, s.interrupted = 0, false
-	s.nextRound = time.Now().Add(s.loop.options().ScanInterval)
+	s.nextRound = time.Now().Add(spread(s.loop.options().ScanInterval))
 	s.completed, s.revision = time.Now(), scanning.Rules+"-"+scanning.Addresses
 	s.tell()
 	scan := s.loop.station.snapshot().Scan

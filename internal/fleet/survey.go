@@ -145,7 +145,7 @@ func (s *surveyor) run(ctx context.Context) {
 			next = surveyIdle
 			continue
 		}
-		next = s.loop.options().SurveyInterval
+		next = spread(s.loop.options().SurveyInterval)
 		if err := s.pass(ctx); err != nil && ctx.Err() == nil {
 			ctrllog.FromContext(ctx).V(1).Info("Failing to survey", "error", brief(err))
 			next = min(next, backoffLast)

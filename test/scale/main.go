@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 )
@@ -43,6 +44,7 @@ func main() {
 	flag.BoolVar(&s.shards, "shards", false, "show instead that two operators share the work by --management-cluster-selector")
 	flag.StringVar(&s.flags, "operator-flags", "", "more flags of the operator, separated by spaces")
 	flag.Parse()
+	debug.SetGCPercent(400) // the simulator shares the processors with what is measured, and there is memory enough
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	run := measure

@@ -314,7 +314,9 @@ func (c *Cluster) patch(w http.ResponseWriter, r *http.Request, t target, body [
 		canaries[host] = true
 	}
 	for host := range hosts(body) {
-		canaries[host] = !removed(body, host)
+		if canaries[host] = true; removed(body, host) {
+			delete(canaries, host)
+		}
 	}
 	c.put(t.key, o, stored{canaries: canaries, size: len(body)})
 	c.mu.Unlock()
@@ -362,8 +364,9 @@ func (c *Cluster) canary(w http.ResponseWriter, t target, body string) {
 				family = name
 			}
 		}
+		named := canaryHost.FindAllString(body, -1)
 		for _, held := range c.held {
-			for _, host := range canaryHost.FindAllString(body, -1) {
+			for _, host := range named {
 				if held[host] {
 					said = host
 				}
