@@ -48,6 +48,13 @@ type GuardedCluster struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Datacenter string `json:"datacenter,omitempty"`
+	// textNamespaces are those in which the policies read free text although the guard
+	// webhook does, because nothing is refused there while it is away. When omitted they read it everywhere.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=63
+	TextNamespaces []string `json:"textNamespaces,omitempty"`
 }
 
 // GuardSpec is the compiled decision of every boundary, as one cluster needs it. The

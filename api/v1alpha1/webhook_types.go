@@ -17,6 +17,19 @@ const (
 	WebhookURL WebhookMode = "URL"
 )
 
+// TextReader says who reads free text where the guard webhook acts.
+//
+// +kubebuilder:validation:Enum=All;Webhook
+type TextReader string
+
+// The readers.
+const (
+	// TextReaderAll: the policies read as much of it as they can, and the webhook reads all of it.
+	TextReaderAll TextReader = "All"
+	// TextReaderWebhook: the policies leave to the webhook what is refused while it is away.
+	TextReaderWebhook TextReader = "Webhook"
+)
+
 // Condition and reasons of the guard webhook.
 const (
 	// ConditionWebhookActs: the guard webhook refused its last live proof in the Management
@@ -70,6 +83,13 @@ type Webhook struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
 	ExemptNamespaces []string `json:"exemptNamespaces,omitempty"`
+
+	// textReader says who reads free text, such as env values and the data of ConfigMaps: All,
+	// the policies as far as they can and the webhook, or Webhook, the webhook alone wherever it is
+	// refused for while it is away. That costs an API server far less, and takes the second
+	// wall away. Fields that hold one address are read by both. When omitted it is All.
+	// +optional
+	TextReader TextReader `json:"textReader,omitempty"`
 }
 
 // WebhookAddress is a URL without path.

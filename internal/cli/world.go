@@ -159,7 +159,7 @@ func (w *world) completeGuards() error {
 	first := w.guards[0]
 	deny := false
 	for _, g := range w.guards {
-		if g.Spec.Cluster != first.Spec.Cluster {
+		if g.Spec.Cluster.Name != first.Spec.Cluster.Name || g.Spec.Cluster.ManagementCluster != first.Spec.Cluster.ManagementCluster {
 			return fmt.Errorf("%s holds Guards of two clusters, %q and %q", w.source, first.Spec.Cluster.Name, g.Spec.Cluster.Name)
 		}
 		deny = deny || g.Spec.Action == skottv1.ActionDeny

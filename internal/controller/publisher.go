@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -296,6 +297,7 @@ func (p *publication) guarded(c status.Cluster) (skottv1.GuardedCluster, bool) {
 	if c.Name != "" {
 		g.Name, g.Role = c.Namespace+"/"+c.Name, string(fleet.RoleWorkload)
 	}
+	g.TextNamespaces = p.webhooks.textNamespaces(c, p.policy)
 	return p.policy.GuardedCluster(g), true
 }
 
@@ -314,7 +316,7 @@ func (p *publication) ask(c status.Cluster) (*asked, bool) {
 	if !known {
 		return nil, false
 	}
-	if last, ok := p.lastAsked(c.Key()); ok && last.cluster == g && maps.Equal(last.namespaces, c.Namespaces) && slices.Equal(last.groups, c.Groups) {
+	if last, ok := p.lastAsked(c.Key()); ok && reflect.DeepEqual(last.cluster, g) && maps.Equal(last.namespaces, c.Namespaces) && slices.Equal(last.groups, c.Groups) {
 		return last, true
 	}
 	rules := p.policy.Rules()

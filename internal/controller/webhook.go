@@ -23,8 +23,8 @@ type webhooks struct {
 // of is the guard webhook of a cluster, or nil if there is to be none.
 func (w *webhooks) of(c status.Cluster, decided *policy.Policy, guards []*skottv1.Guard) *fleet.Webhook {
 	spec := w.specs[c.ManagementCluster]
-	mode := spec.EffectiveMode(w.image != "")
-	if mode == skottv1.WebhookOff || mode == skottv1.WebhookDeploy && w.image == "" {
+	mode := w.mode(spec)
+	if mode == skottv1.WebhookOff {
 		return nil
 	}
 	out := &fleet.Webhook{Image: w.image}
@@ -45,4 +45,23 @@ func (w *webhooks) of(c status.Cluster, decided *policy.Policy, guards []*skottv
 		out.Acts = append(out.Acts, fleet.Canary(canary))
 	}
 	return out
+}
+
+// mode is where the webhook runs, if it can.
+func (w *webhooks) mode(spec *skottv1.Webhook) skottv1.WebhookMode {
+	mode := spec.EffectiveMode(w.image != "")
+	if mode == skottv1.WebhookDeploy && w.image == "" {
+		return skottv1.WebhookOff
+	}
+	return mode
+}
+
+// textNamespaces are those in which alone the policies read free text, or nil if it is everywhere: only
+// where the API server refuses what it cannot ask the webhook about may they leave it to that.
+func (w *webhooks) textNamespaces(c status.Cluster, decided *policy.Policy) []string {
+	spec := w.specs[c.ManagementCluster]
+	if spec == nil || spec.TextReader != skottv1.TextReaderWebhook || w.mode(spec) == skottv1.WebhookOff || !decided.Denies() || !c.Webhook.Closed {
+		return nil
+	}
+	return policy.TextNamespaces(spec.ExemptNamespaces)
 }

@@ -6,14 +6,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	skottv1 "github.com/skott-dev/skott/api/v1alpha1"
 	"github.com/skott-dev/skott/internal/status"
 )
 
@@ -28,6 +31,12 @@ const (
 
 // errSilent is the result of a canary that is let through when the webhook does not answer.
 var errSilent = errors.New("it does not answer")
+
+// errStale is the result of a canary that was refused for another reason.
+var errStale = errors.New("it decides by an old revision")
+
+// errNeeded: a webhook is to be removed that Guards still leave free text to.
+var errNeeded = errors.New("the policies do not read free text yet")
 
 // webhookLoop holds the guard webhook of one cluster. It runs beside the guard loop: a
 // webhook that does not answer takes seconds to say so, and the policies must not wait.
@@ -48,11 +57,13 @@ type webhookLoop struct {
 	bundle []byte
 	// clean: nothing of a webhook is there.
 	clean bool
-	pause time.Duration
+	// needed: the policies may leave free text to the webhook, by Guards that stand in the cluster.
+	needed bool
+	pause  time.Duration
 }
 
 func newWebhookLoop(l *loop) *webhookLoop {
-	return &webhookLoop{loop: l, wakes: make(chan struct{}, 1), mail: make(chan Desired, 1), records: map[objectKey]record{}}
+	return &webhookLoop{loop: l, wakes: make(chan struct{}, 1), mail: make(chan Desired, 1), records: map[objectKey]record{}, needed: true}
 }
 
 // post hands over what is desired. Only the guard loop calls it.
@@ -109,8 +120,12 @@ func (w *webhookLoop) pass(ctx context.Context) time.Duration {
 	if d.Revision == "" {
 		return slow * interval // another name of the API server stands for it
 	}
+	w.leave(d)
 	if d.Webhook == nil {
-		if err := w.remove(ctx); err != nil && ctx.Err() == nil {
+		w.hold(false)
+		if err := w.remove(ctx); errors.Is(err, errNeeded) {
+			return webhookWindow / 10
+		} else if err != nil && ctx.Err() == nil {
 			ctrllog.FromContext(ctx).Error(err, "Failing to remove the guard webhook")
 			w.enter(status.WebhookOff, "what is left of it could not be removed: "+brief(err))
 			return webhookPause
@@ -119,16 +134,22 @@ func (w *webhookLoop) pass(ctx context.Context) time.Duration {
 		return slow * interval
 	}
 	if err := w.publish(ctx, d); errors.Is(err, errSilent) {
+		w.hold(false)
 		w.enter(status.WebhookAway, "it does not answer yet, and decides nothing")
 		return w.later()
 	} else if err != nil {
 		if ctx.Err() == nil {
+			w.missed(ctx, d)
 			ctrllog.FromContext(ctx).V(1).Info("Failing to publish the guard webhook", "error", brief(err))
 			w.enter(status.WebhookAway, "it cannot be published: "+brief(err))
 		}
 		return w.later()
 	}
+	w.hold(closes(d.Webhook.Configuration))
 	if err := w.prove(ctx, d); err != nil {
+		if errors.Is(err, errAdmitted) || errors.Is(err, errStale) {
+			w.hold(false)
+		}
 		if ctx.Err() == nil {
 			w.enter(status.WebhookAway, reasonOf(err))
 			w.granted = "" // perhaps its rights were taken away
@@ -141,6 +162,40 @@ func (w *webhookLoop) pass(ctx context.Context) time.Duration {
 		c.Webhook.Enter(time.Now(), status.WebhookActs, "")
 	})
 	return interval
+}
+
+// hold notes whether the API server refuses what it cannot ask the webhook about. Only then
+// may policies leave anything to it.
+func (w *webhookLoop) hold(closed bool) {
+	if w.loop.station.snapshot().Webhook.Closed != closed {
+		w.loop.station.update(func(c *Cluster) { c.Webhook.Closed = closed })
+		w.loop.station.wake()
+	}
+}
+
+// missed looks whether the configuration that decides is gone, after it could not be written.
+func (w *webhookLoop) missed(ctx context.Context, d Desired) {
+	live, err := getMetadata(ctx, w.operator(), kindWebhook, client.ObjectKey{Name: d.Webhook.Configuration.Name})
+	if err == nil && live == nil {
+		w.hold(false)
+	}
+}
+
+// closes reports whether a configuration refuses what the webhook is not asked about.
+func closes(c *admissionv1.ValidatingWebhookConfiguration) bool {
+	return slices.ContainsFunc(c.Webhooks, func(w admissionv1.ValidatingWebhook) bool {
+		return w.FailurePolicy != nil && *w.FailurePolicy == admissionv1.Fail
+	})
+}
+
+// leave notes whether Guards leave free text to the webhook. They do no longer when a
+// revision is proved that does not.
+func (w *webhookLoop) leave(d Desired) {
+	if slices.ContainsFunc(d.Guards, func(g *skottv1.Guard) bool { return len(g.Spec.Cluster.TextNamespaces) > 0 }) {
+		w.needed = true
+	} else if w.loop.station.snapshot().Guard.ProvedRevision == d.Revision {
+		w.needed = false
+	}
 }
 
 func (w *webhookLoop) later() time.Duration {
@@ -309,7 +364,7 @@ func webhookDenied(answer error, name, want string) error {
 		return nil
 	}
 	if ok {
-		return errors.New("it decides by an old revision")
+		return errStale
 	}
 	return answer
 }
@@ -337,6 +392,9 @@ func (w *webhookLoop) remove(ctx context.Context) error {
 	}
 	if err != nil {
 		return err
+	}
+	if w.needed {
+		return errNeeded
 	}
 	namespace := w.loop.options().Namespace
 	for _, o := range removals(namespace) {

@@ -157,8 +157,8 @@ func unread(matched []admissionv1.NamedRuleWithOperations) []admissionv1.NamedRu
 	return nil
 }
 
-// celMayName is true unless the object, of a kind that holds nothing but free text, is small
-// and names no host of the Guard: then nothing can cross. The API server evaluates it once,
+// celMayName is true unless the object, of a kind that holds nothing but free text, is left to the webhook,
+// or is small and names no host of the Guard: then nothing can cross. The API server evaluates it once,
 // and what stands in validations twice, for their messages, whatever they say.
 func celMayName(k *flow.Kind) string {
 	sums, texts := make([]string, len(k.Fields)), make([]string, len(k.Fields))
@@ -169,7 +169,7 @@ func celMayName(k *flow.Kind) string {
 	named := bind("s", heads, fmt.Sprintf("size(s) * (1 + size(params.spec.suffixLabels)) > %d || s.exists(h, %s)", maxHeads/4, celSuspect))
 	named = bind("t", "["+strings.Join(texts, ", ")+"].join('\\n').lowerAscii()",
 		fmt.Sprintf("size(t) * size(params.spec.suffixLabels) > %d || %s", maxWide/4, named))
-	return strings.ReplaceAll(fmt.Sprintf("%s || %s > %d || %s > %d || %s", canaryRules[0].when,
+	return strings.ReplaceAll(fmt.Sprintf("%s || !(%s) && (%s > %d || %s > %d || %s)", canaryRules[0].when, celLeft([]*flow.Kind{k}),
 		strings.Join(counts(k), " + "), maxItems, strings.Join(sums, " + "), maxText/4, named), celRoot, "dyn(object)")
 }
 
@@ -212,7 +212,8 @@ func (c *compiler) variables() []admissionv1.Variable {
 	refs := exact
 	if size := c.perField("size", isText, sizeOf, "[%s].sum()"); size != "" {
 		text := c.perField("text", isText, textOf, "[%s].filter(x, x != '').join('\\n')")
-		c.add("text", fmt.Sprintf("variables.bounded && %s <= %d ? %s.lowerAscii() : ''", paren(size), maxText, paren(text)))
+		c.add("left", celLeft(c.kinds))
+		c.add("text", fmt.Sprintf("!variables.left && variables.bounded && %s <= %d ? %s.lowerAscii() : ''", paren(size), maxText, paren(text)))
 		c.add("heads", "variables.text.findAll("+quote(address.HeadPattern)+")")
 		c.add("suspects", fmt.Sprintf("size(variables.heads) * (1 + size(params.spec.suffixLabels)) <= %d && size(variables.text) * size(params.spec.suffixLabels) <= %d ? "+
 			"size(variables.heads.filter(h, %s)) : 0", maxHeads, maxWide, celSuspect))

@@ -80,9 +80,7 @@ func closed(k *flow.Kind) bool {
 // webhook is, the caller fills in. Every field that the API server would default is
 // written out, so that a stored configuration can be compared with the desired one.
 func (r *Rules) Webhooks(exempt []string, denies bool) (decide, probe *admissionv1.ValidatingWebhookConfiguration) {
-	open := append(slices.Clone(lenientNamespaces), exempt...)
-	slices.Sort(open)
-	open = slices.Compact(open)
+	open := openNamespaces(exempt)
 	guard, find := hook(hookGuard, failure(denies), guardTimeout), hook(hookFind, admissionv1.Ignore, findTimeout)
 	guard.Rules = r.closedRules()
 	guard.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
@@ -103,6 +101,34 @@ func (r *Rules) Webhooks(exempt []string, denies bool) (decide, probe *admission
 	asked.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{namespaceName: Namespace}}
 	asked.MatchConditions = []admissionv1.MatchCondition{{Name: "the-canary", Expression: celName + " == " + quote(canaryProbe)}}
 	return webhooks(WebhookConfiguration, guard, find), webhooks(WebhookProbe, asked)
+}
+
+// openNamespaces are those in which nothing is refused while the webhook does not answer.
+func openNamespaces(exempt []string) []string {
+	open := append(slices.Clone(lenientNamespaces), exempt...)
+	slices.Sort(open)
+	return slices.Compact(open)
+}
+
+// TextNamespaces are those in which the policies read free text although the guard webhook
+// does: where the webhook is not asked, or passed when it does not answer.
+func TextNamespaces(exempt []string) []string {
+	return openNamespaces(append([]string{Namespace}, exempt...))
+}
+
+// celLeft is true for an object of one of the kinds whose free text the guard webhook alone reads: it is
+// refused while that does not answer. It asks for what the webhook's own conditions do.
+func celLeft(kinds []*flow.Kind) string {
+	kinds = slices.DeleteFunc(slices.Clone(kinds), func(k *flow.Kind) bool { return k.Channel != "" || !closed(k) })
+	if len(kinds) == 0 {
+		return "false"
+	}
+	left := "has(params.spec.cluster.textNamespaces) && " + when(kinds...) + " && " + celSubresource + " == '' && " +
+		"!(has(request.namespace) && request.namespace in params.spec.cluster.textNamespaces)"
+	if slices.ContainsFunc(kinds, func(k *flow.Kind) bool { return k.Group == "" && k.Resource == "pods" }) {
+		left += " && !(" + strings.ReplaceAll(celNodePod, "object.", "dyn(object).") + ")"
+	}
+	return left
 }
 
 const (

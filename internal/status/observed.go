@@ -79,6 +79,8 @@ type WebhookState struct {
 	Message string
 	// ProvedRevision is the last one whose canary it denied.
 	ProvedRevision string
+	// Closed: the API server is configured to refuse what it cannot ask the webhook about.
+	Closed bool
 	// Since is when Phase was entered.
 	Since time.Time
 }

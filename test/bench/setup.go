@@ -69,7 +69,7 @@ type bench struct {
 	hook       *testenv.Guard
 }
 
-// skott publishes Guards for both of its variants at once: it is one product.
+// skott publishes Guards for all of its variants at once: it is one product.
 type skott struct {
 	b         *bench
 	published list
@@ -81,7 +81,9 @@ func (s *skott) refuse(ctx context.Context, l list) error {
 	if s.published == l {
 		return nil
 	}
-	guards := policy.New(l.snapshot()).Guards(load.Staging, nil, benchFamilies)
+	cluster := load.Staging
+	cluster.TextNamespaces = policy.TextNamespaces([]string{"policies", "guarded"}) // in namespace text the webhook reads it alone
+	guards := policy.New(l.snapshot()).Guards(cluster, nil, benchFamilies)
 	if err := guarded.Publish(ctx, s.b.operator, guards...); err != nil {
 		return err
 	}
@@ -109,7 +111,7 @@ func setUp(ctx context.Context, env *testenv.Env, hooks []string) (*bench, error
 		return nil, err
 	}
 	b := &bench{target: t, env: env}
-	if err := b.namespaces(ctx, map[string][]string{"none": nil, "policies": {policiesLabel}, "guarded": {policiesLabel, webhookLabel}}); err != nil {
+	if err := b.namespaces(ctx, map[string][]string{"none": nil, "policies": {policiesLabel}, "guarded": {policiesLabel, webhookLabel}, "text": {policiesLabel, webhookLabel}}); err != nil {
 		return nil, err
 	}
 	none := func(context.Context, list) error { return nil }
@@ -208,7 +210,8 @@ func (b *bench) addSkott(ctx context.Context) error {
 	gone := func(context.Context) error { return nil }
 	b.products = append(b.products,
 		&product{name: "Skott, policies", namespace: "policies", refuse: s.refuse, remove: gone, begin: nothing, end: nothing, pids: func() []int { return nil }},
-		&product{name: "Skott, policies and webhook", namespace: "guarded", refuse: s.refuse, remove: gone, begin: b.hook.Begin, end: b.hook.Stop, pids: func() []int { return []int{b.hook.PID()} }})
+		&product{name: "Skott, policies and webhook", namespace: "guarded", refuse: s.refuse, remove: gone, begin: b.hook.Begin, end: b.hook.Stop, pids: func() []int { return []int{b.hook.PID()} }},
+		&product{name: "Skott, text by the webhook", namespace: "text", refuse: s.refuse, remove: gone, begin: nothing, end: nothing, pids: func() []int { return []int{b.hook.PID()} }})
 	return nil
 }
 

@@ -4,6 +4,7 @@ package webhook_test
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -20,6 +21,7 @@ import (
 	"github.com/skott-dev/skott/internal/address"
 	"github.com/skott-dev/skott/internal/policy"
 	"github.com/skott-dev/skott/test/suite"
+	"github.com/skott-dev/skott/test/testenv"
 )
 
 // Nothing here runs pods: that the operator gives a cluster all that runs the webhook, and
@@ -114,4 +116,77 @@ var _ = Describe("An operator with an image of the guard webhook", Ordered, func
 			g.Expect(said(ctx)).To(ContainSubstring("/" + skottv1.ReasonWebhookOff + ": "))
 		}).WithTimeout(time.Minute).Should(Succeed())
 	}, SpecTimeout(2*time.Minute))
+
+	It("leaves free text to it alone, when told to, and only while it is refused for", func(ctx SpecContext) {
+		const byPolicy = "ValidatingAdmissionPolicy 'skott-config'"
+		mc := &skottv1.ManagementCluster{ObjectMeta: metav1.ObjectMeta{Name: "mc"}}
+		webhook := func(spec string) {
+			GinkgoHelper()
+			Expect(ops.Patch(ctx, mc, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"webhook":`+spec+`}}`)))).To(Succeed())
+		}
+		config := func(in, host string) *corev1.ConfigMap {
+			return &corev1.ConfigMap{ObjectMeta: named(in, "c"), Data: map[string]string{"url": "postgres://" + host + "/shop"}}
+		}
+		exact := &corev1.Service{ObjectMeta: named("default", "s"), Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: foreignHost}}
+		create := func(o client.Object) error {
+			return there.Create(ctx, o.DeepCopyObject().(client.Object), client.DryRunAll) //nolint:forcetypeassert // a copy
+		}
+		left := func() []string {
+			guard := &skottv1.Guard{}
+			Expect(there.Get(ctx, client.ObjectKey{Name: "skott"}, guard)).To(Succeed())
+			return guard.Spec.Cluster.TextNamespaces
+		}
+		Expect(hub.Declare(ctx, `Environment production {stage: production}
+			DataLocation database {environmentRef: {name: production}, addresses: [{type: Host, value: `+foreignHost+`}]}
+			DataBoundary customer-data {action: Deny}`)).To(Succeed())
+		Eventually(func() error { return create(config("default", foreignHost)) }).WithTimeout(30 * time.Second).Should(MatchError(ContainSubstring(byPolicy)))
+
+		By("not before it decides")
+		port, err := testenv.FreePort()
+		Expect(err).NotTo(HaveOccurred())
+		url := fmt.Sprintf(`"mode":"URL","url":"https://127.0.0.1:%d","exemptNamespaces":["kube-public"]`, port)
+		webhook(`{` + url + `,"textReader":"Webhook"}`)
+		Eventually(said).WithContext(ctx).WithTimeout(30 * time.Second).Should(ContainSubstring("it does not answer yet, and decides nothing"))
+		Consistently(func() error { return create(config("default", foreignHost)) }).WithTimeout(3 * time.Second).Should(MatchError(ContainSubstring(byPolicy)))
+		Expect(left()).To(BeEmpty())
+
+		By("when it does")
+		guard, err := env.NewGuard(ctx, "alone", testenv.KubeconfigFor("alone", accountIn(ctx, deployed, there)), port, "--drain=0s")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(guard.Start(ctx)).To(Succeed())
+		DeferCleanup(guard.Stop)
+		Eventually(left).WithTimeout(time.Minute).Should(ConsistOf("kube-node-lease", "kube-public", "kube-system", namespace))
+		Eventually(func() error { return create(config("default", foreignHost)) }).WithTimeout(30 * time.Second).Should(MatchError(ContainSubstring(denied)))
+		Expect(create(config("kube-system", foreignHost))).To(MatchError(ContainSubstring(byPolicy)))
+		Expect(create(config("kube-public", foreignHost))).To(MatchError(ContainSubstring(byPolicy)))
+		Expect(create(exact)).To(MatchError(ContainSubstring("ValidatingAdmissionPolicy 'skott-network'")))
+		Expect(create(config("default", "db.stage.example"))).To(Succeed())
+		Eventually(said).WithContext(ctx).WithTimeout(30 * time.Second).Should(HavePrefix("True/"))
+
+		By("while it is away nothing of that passes")
+		Expect(guard.Stop()).To(Succeed())
+		Expect(create(config("default", foreignHost))).To(MatchError(ContainSubstring(silent)))
+		Expect(create(exact)).To(MatchError(ContainSubstring("ValidatingAdmissionPolicy 'skott-network'")))
+		Eventually(said).WithContext(ctx).WithTimeout(time.Minute).Should(HavePrefix("False/"))
+		Expect(left()).NotTo(BeEmpty(), "it is refused for")
+		Expect(guard.Start(ctx)).To(Succeed())
+		Eventually(said).WithContext(ctx).WithTimeout(time.Minute).Should(HavePrefix("True/"))
+
+		By("nothing passes while it is told otherwise, told again, and turned off")
+		crossing := &load{stop: make(chan struct{}), errs: map[string]int{}}
+		crossing.all.Go(func() { crossing.send(ctx, func() error { return create(config("default", foreignHost)) }) })
+		webhook(`{"textReader":"All"}`)
+		Eventually(left).WithTimeout(time.Minute).Should(BeEmpty())
+		webhook(`{"textReader":"Webhook"}`)
+		Eventually(left).WithTimeout(time.Minute).ShouldNot(BeEmpty())
+		webhook(`{"mode":"Off","url":null}`)
+		Eventually(func() bool {
+			return apierrors.IsNotFound(there.Get(ctx, client.ObjectKeyFromObject(configuration()), configuration()))
+		}).WithTimeout(time.Minute).Should(BeTrue())
+		Eventually(func() error { return create(config("default", foreignHost)) }).WithTimeout(30 * time.Second).Should(MatchError(ContainSubstring(byPolicy)))
+		sent, errs := crossing.end()
+		Expect(sent).To(BeNumerically(">", 100))
+		Expect(total(errs)).To(Equal(sent), "a crossing was let through")
+		Expect(left()).To(BeEmpty())
+	}, SpecTimeout(6*time.Minute))
 })

@@ -146,10 +146,16 @@ func state() fleet.Cluster {
 // account is a configuration that works as the webhook.
 func account(ctx context.Context) *rest.Config {
 	GinkgoHelper()
+	return accountIn(ctx, staging, cluster)
+}
+
+// accountIn is account in another cluster, of which it is given an administrator.
+func accountIn(ctx context.Context, server *testenv.Server, admin client.Client) *rest.Config {
+	GinkgoHelper()
 	request := &authenticationv1.TokenRequest{}
 	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "skott-guard"}}
-	Expect(cluster.SubResource("token").Create(ctx, sa, request)).To(Succeed())
-	config := rest.AnonymousClientConfig(staging.Config())
+	Expect(admin.SubResource("token").Create(ctx, sa, request)).To(Succeed())
+	config := rest.AnonymousClientConfig(server.Config())
 	config.BearerToken = request.Status.Token
 	return config
 }

@@ -61,27 +61,30 @@ type load struct {
 func begin(ctx context.Context, object func() client.Object, options ...client.CreateOption) *load {
 	l := &load{stop: make(chan struct{}), errs: map[string]int{}}
 	for range 3 {
-		l.all.Go(func() {
-			for {
-				select {
-				case <-l.stop:
-					return
-				case <-ctx.Done():
-					return
-				default:
-				}
-				err := cluster.Create(ctx, object(), options...)
-				l.mu.Lock()
-				l.sent++
-				if err != nil {
-					l.errs[err.Error()]++
-				}
-				l.mu.Unlock()
-				time.Sleep(5 * time.Millisecond)
-			}
-		})
+		l.all.Go(func() { l.send(ctx, func() error { return cluster.Create(ctx, object(), options...) }) })
 	}
 	return l
+}
+
+// send sends until the load is ended.
+func (l *load) send(ctx context.Context, request func() error) {
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-ctx.Done():
+			return
+		default:
+		}
+		err := request()
+		l.mu.Lock()
+		l.sent++
+		if err != nil {
+			l.errs[err.Error()]++
+		}
+		l.mu.Unlock()
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 func (l *load) end() (sent int, errs map[string]int) {
