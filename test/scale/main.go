@@ -34,7 +34,7 @@ func main() {
 	flag.IntVar(&s.real, "real", 2, "Workload Clusters that are real API servers, beside those that are simulated")
 	flag.IntVar(&s.addresses, "addresses", 50000, "declared addresses of production")
 	flag.IntVar(&s.changes, "changes", 6, "new addresses whose way is timed, in each measurement")
-	flag.DurationVar(&s.between, "between", 20*time.Second, "pause before each new address, so that the fleet is at rest")
+	flag.DurationVar(&s.between, "between", 30*time.Second, "pause before each new address, so that the fleet is at rest")
 	flag.Float64Var(&s.churn, "churn", 0.01, "share of the addresses that is replaced within a minute, during -steady")
 	flag.DurationVar(&s.steady, "steady", time.Minute, "how long the steady state is watched, first at rest and then under churn")
 	flag.DurationVar(&s.settle, "settle", 2*time.Minute, "how long the first scans and surveys may take before the steady state is watched")

@@ -131,7 +131,7 @@ var _ = Describe("An operator with an image of the guard webhook", Ordered, func
 		}
 		exact := &corev1.Service{ObjectMeta: named("default", "s"), Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: foreignHost}}
 		create := func(o client.Object) error {
-			return there.Create(ctx, o.DeepCopyObject().(client.Object), client.DryRunAll) //nolint:forcetypeassert // a copy
+			return there.Create(ctx, o.DeepCopyObject().(client.Object), client.DryRunAll)
 		}
 		left := func() []string {
 			guard := &skottv1.Guard{}
