@@ -233,7 +233,7 @@ func (p *publisher) rulesOf(kinds []skottv1.MovementKind) *policy.Rules {
 // webhooks are what the ManagementClusters say of theirs. They have the key of fingerprints as long
 // as there is any, or may be.
 func (p *publisher) webhooks(ctx context.Context, locations []skottv1.DataLocation) (webhooks, error) {
-	out := webhooks{image: p.options.GuardImage, specs: map[string]*skottv1.Webhook{}, secrets: map[string]bool{}}
+	out := webhooks{image: p.options.GuardImage, specs: map[string]*skottv1.Webhook{}, secrets: map[string]bool{}, digests: &sync.Map{}}
 	list := &skottv1.ManagementClusterList{}
 	if err := p.List(ctx, list); err != nil {
 		return out, fmt.Errorf("cannot list %T: %w", list, err)

@@ -3,6 +3,7 @@
 package controller
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -29,28 +30,34 @@ func TestTextNamespaces(t *testing.T) {
 		spec   *skottv1.Webhook
 		image  string
 		open   bool
+		of     []string // the exempt namespaces of the configuration that stands
 		action skottv1.Action
 		want   []string
 	}{
-		"told to":                        {spec: alone(skottv1.WebhookURL), want: left},
-		"deployed":                       {spec: alone(""), image: "i", want: left},
+		"told to":                        {spec: alone(skottv1.WebhookURL), of: []string{"rook-ceph"}, want: left},
+		"by another configuration":       {spec: alone(skottv1.WebhookURL), of: []string{"rook-ceph", "x"}},
+		"deployed":                       {spec: alone(""), image: "i", of: []string{"rook-ceph"}, want: left},
 		"nothing said":                   {},
 		"nothing said of it":             {spec: &skottv1.Webhook{Mode: skottv1.WebhookURL}},
 		"both":                           {spec: &skottv1.Webhook{Mode: skottv1.WebhookURL, TextReader: skottv1.TextReaderAll}},
 		"off":                            {spec: alone(skottv1.WebhookOff), image: "i"},
 		"no image to deploy":             {spec: alone(skottv1.WebhookDeploy)},
 		"it may be passed":               {spec: alone(skottv1.WebhookURL), open: true},
-		"no boundary denies":             {spec: alone(skottv1.WebhookURL), action: skottv1.ActionAudit},
-		"no boundary denies, and a warn": {spec: alone(skottv1.WebhookURL), action: skottv1.ActionWarn},
+		"no boundary denies":             {spec: alone(skottv1.WebhookURL), of: []string{"rook-ceph"}, action: skottv1.ActionAudit},
+		"no boundary denies, and a warn": {spec: alone(skottv1.WebhookURL), of: []string{"rook-ceph"}, action: skottv1.ActionWarn},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.action == "" {
 				test.action = skottv1.ActionDeny
 			}
-			w := webhooks{image: test.image, specs: map[string]*skottv1.Webhook{"mc": test.spec}}
+			w := webhooks{image: test.image, specs: map[string]*skottv1.Webhook{"mc": test.spec}, digests: &sync.Map{}}
 			c := status.Cluster{ManagementCluster: "mc"}
-			c.Webhook.Closed = !test.open
-			if diff := cmp.Diff(test.want, w.textNamespaces(c, boundary(test.action))); diff != "" {
+			p := boundary(test.action)
+			if !test.open {
+				decide, _ := p.Rules().Webhooks(append([]string{}, test.of...), true)
+				c.Webhook.Closed = configurationDigest(decide)
+			}
+			if diff := cmp.Diff(test.want, w.textNamespaces(c, p)); diff != "" {
 				t.Error(diff)
 			}
 		})

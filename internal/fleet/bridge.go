@@ -81,7 +81,7 @@ func (l *loop) gain(ctx context.Context, c changing) error {
 		_, err := l.write(ctx, c.item, false)
 		return err
 	}
-	l.pruned = false
+	l.pruned, l.unproved.policies = false, true // it has the canary of what is written under its own name later
 	g := *c.guard
 	g.Name += passing
 	c.guard = &g

@@ -177,6 +177,7 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 	published := l.station.fleet.desire.Load()
 	desired, ok := published.of(l.station.snapshot())
 	if !ok {
+		l.counts(false)
 		l.enter(Unknown, reasonWaitingForRevision, "nothing was computed for the cluster yet")
 		return l.options().CanaryInterval, nil
 	}
@@ -193,10 +194,13 @@ func (l *loop) pass(ctx context.Context) (time.Duration, error) {
 		l.webhook.post(desired)
 	}
 	doubted := l.station.takeDoubt()
+	if doubted {
+		l.wholeDue = time.Time{}
+	}
 	switch left := time.Until(l.nextProof); {
 	case window > 0:
 		fleet := l.station.fleet
-		fleet.writing.yield(ctx, othersFirst*time.Duration(fleet.Size()), published.superseded)
+		fleet.writing.yield(ctx, min(othersFirst*time.Duration(fleet.Size()), proofGrace/3), published.superseded)
 		l.proof = newProof(desired, l.canaries(desired, doubted), time.Until(l.acts))
 	case l.proof != nil: // go on with it
 	case !doubted && left > 0:
@@ -255,6 +259,7 @@ func (l *loop) admit(ctx context.Context) (time.Duration, error) {
 	})
 	if owner := l.station.claim(l.uid); owner != l.station {
 		l.applied, l.posted = "", posted{}
+		l.counts(false)
 		l.learner.end() // who stands for it learns from it
 		l.learner = nil
 		l.webhook.post(Desired{})
@@ -298,7 +303,7 @@ func (l *loop) publish(ctx context.Context, d Desired) (window time.Duration, er
 		}
 	}
 	if !l.verify.IsZero() && time.Now().After(l.verify) {
-		l.verify, l.applied = time.Time{}, ""
+		l.verify, l.applied, l.unproved.policies = time.Time{}, "", true
 		for key, r := range l.records {
 			if key.kind == kindGuard.Kind {
 				r.hash, r.version = [sha256.Size]byte{}, ""
@@ -428,8 +433,8 @@ func (l *loop) write(ctx context.Context, o item, suspect bool) (bool, error) {
 		}
 	}
 	l.remember(o, live)
-	l.unproved.add(key)
-	if known {
+	if l.unproved.add(key); known {
+		l.unproved.policies = true // a canary of what acted before proves nothing
 		ctrllog.FromContext(ctx).Info("Restored an object that was changed or deleted", "kind", key.kind, "name", key.name)
 		l.options().Observer.Restored(l.station.snapshot().Key(), key.kind, key.name)
 	}

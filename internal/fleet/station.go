@@ -140,6 +140,8 @@ func (s *station) follow(owner *station) {
 		c.GuardedAs = other.Key()
 		if mine == theirs {
 			c.Guard, c.Webhook = other.Guard, other.Webhook
+		}
+		if c.Webhook.Closed = ""; mine == theirs { // that is of the configuration of the other one
 			return
 		}
 		c.Guard.Enter(time.Now(), NotGuardable, skottv1.ReasonDuplicateAPIServer, fmt.Sprintf(

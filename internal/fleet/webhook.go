@@ -25,6 +25,10 @@ const (
 	webhookPause = 15 * time.Second
 	// webhookWindow is how long a webhook may take to read a Guard before it counts as away.
 	webhookWindow = 5 * time.Second
+	// firstDistrust and longestDistrust are how long nothing is left to a webhook that decided wrongly.
+	firstDistrust, longestDistrust = 30 * time.Second, 10 * time.Minute
+	// surelyActs is how long after it was stored a Guard acts, whatever keeps it from being proved.
+	surelyActs = 30 * time.Second
 	// renewEvery times CanaryInterval the objects that are not watched are written again.
 	renewEvery = 10
 )
@@ -57,9 +61,16 @@ type webhookLoop struct {
 	bundle []byte
 	// clean: nothing of a webhook is there.
 	clean bool
-	// needed: the policies may leave free text to the webhook, by Guards that stand in the cluster.
-	needed bool
-	pause  time.Duration
+	// needed: the policies may leave free text to the webhook, by Guards that stand in the cluster. readSince is since
+	// when Guards are stored by which they do not.
+	needed    bool
+	readSince time.Time
+	// gone is the configuration that decides, if it is not as it was left, whatever the watch has heard.
+	gone objectKey
+	// trustAt is when a webhook that decided wrongly may be left anything again, and penalty how long that took last.
+	trustAt time.Time
+	penalty time.Duration
+	pause   time.Duration
 }
 
 func newWebhookLoop(l *loop) *webhookLoop {
@@ -122,7 +133,7 @@ func (w *webhookLoop) pass(ctx context.Context) time.Duration {
 	}
 	w.leave(d)
 	if d.Webhook == nil {
-		w.hold(false)
+		w.hold("")
 		if err := w.remove(ctx); errors.Is(err, errNeeded) {
 			return webhookWindow / 10
 		} else if err != nil && ctx.Err() == nil {
@@ -133,22 +144,27 @@ func (w *webhookLoop) pass(ctx context.Context) time.Duration {
 		w.enter(status.WebhookOff, "")
 		return slow * interval
 	}
+	if w.closed() != d.Webhook.Digest { // another configuration is on its way
+		w.hold("")
+	}
 	if err := w.publish(ctx, d); errors.Is(err, errSilent) {
-		w.hold(false)
+		w.hold("")
 		w.enter(status.WebhookAway, "it does not answer yet, and decides nothing")
 		return w.later()
 	} else if err != nil {
 		if ctx.Err() == nil {
-			w.missed(ctx, d)
+			w.missed(ctx, d, err)
 			ctrllog.FromContext(ctx).V(1).Info("Failing to publish the guard webhook", "error", brief(err))
 			w.enter(status.WebhookAway, "it cannot be published: "+brief(err))
 		}
 		return w.later()
 	}
-	w.hold(closes(d.Webhook.Configuration))
 	if err := w.prove(ctx, d); err != nil {
+		if w.superseded(d) {
+			return passPause
+		}
 		if errors.Is(err, errAdmitted) || errors.Is(err, errStale) {
-			w.hold(false)
+			w.distrust()
 		}
 		if ctx.Err() == nil {
 			w.enter(status.WebhookAway, reasonOf(err))
@@ -157,6 +173,9 @@ func (w *webhookLoop) pass(ctx context.Context) time.Duration {
 		return w.later()
 	}
 	w.pause = 0
+	if closes(d.Webhook.Configuration) && time.Now().After(w.trustAt) {
+		w.hold(d.Webhook.Digest)
+	}
 	w.loop.station.update(func(c *Cluster) {
 		c.Webhook.ProvedRevision = d.Revision
 		c.Webhook.Enter(time.Now(), status.WebhookActs, "")
@@ -164,21 +183,45 @@ func (w *webhookLoop) pass(ctx context.Context) time.Duration {
 	return interval
 }
 
-// hold notes whether the API server refuses what it cannot ask the webhook about. Only then
-// may policies leave anything to it.
-func (w *webhookLoop) hold(closed bool) {
-	if w.loop.station.snapshot().Webhook.Closed != closed {
-		w.loop.station.update(func(c *Cluster) { c.Webhook.Closed = closed })
+func (w *webhookLoop) closed() string { return w.loop.station.snapshot().Webhook.Closed }
+
+// hold notes by which configuration the API server refuses what it cannot ask the webhook about, "" for none.
+// Only then may policies leave anything to it.
+func (w *webhookLoop) hold(digest string) {
+	if w.closed() != digest {
+		w.loop.station.update(func(c *Cluster) { c.Webhook.Closed = digest })
 		w.loop.station.wake()
 	}
 }
 
-// missed looks whether the configuration that decides is gone, after it could not be written.
-func (w *webhookLoop) missed(ctx context.Context, d Desired) {
-	live, err := getMetadata(ctx, w.operator(), kindWebhook, client.ObjectKey{Name: d.Webhook.Configuration.Name})
-	if err == nil && live == nil {
-		w.hold(false)
+// distrust leaves nothing to a webhook that decided wrongly, for longer each time.
+func (w *webhookLoop) distrust() {
+	w.hold("")
+	if time.Since(w.trustAt) > longestDistrust {
+		w.penalty = 0
 	}
+	w.penalty = min(max(2*w.penalty, firstDistrust), longestDistrust)
+	w.trustAt = time.Now().Add(w.penalty)
+}
+
+// superseded reports whether a proof says nothing of the webhook: the Guards that it was of were replaced.
+func (w *webhookLoop) superseded(d Desired) bool {
+	guard := w.loop.station.snapshot().Guard
+	return len(w.mail) > 0 || guard.Phase == Publishing || guard.Revision != d.Revision
+}
+
+// missed looks whether the configuration that decides is still as it was left, after something failed. An API
+// server that does not answer has it as it had.
+func (w *webhookLoop) missed(ctx context.Context, d Desired, failed error) {
+	if apierrors.IsForbidden(failed) {
+		w.granted = ""
+	}
+	name := d.Webhook.Configuration.Name
+	live, err := getMetadata(ctx, w.operator(), kindWebhook, client.ObjectKey{Name: name})
+	if err == nil && !w.records[objectKey{kindWebhook.Kind, name}].drifted(live) || err != nil && !answered(err) {
+		return
+	}
+	w.hold("")
 }
 
 // closes reports whether a configuration refuses what the webhook is not asked about.
@@ -188,12 +231,19 @@ func closes(c *admissionv1.ValidatingWebhookConfiguration) bool {
 	})
 }
 
-// leave notes whether Guards leave free text to the webhook. They do no longer when a
-// revision is proved that does not.
+// leave notes whether Guards leave free text to the webhook. They do no longer when a revision is proved that
+// does not, or was stored so long ago that it acts: a cluster that cannot be proved may have its webhook
+// turned off as well.
 func (w *webhookLoop) leave(d Desired) {
 	if slices.ContainsFunc(d.Guards, func(g *skottv1.Guard) bool { return len(g.Spec.Cluster.TextNamespaces) > 0 }) {
-		w.needed = true
-	} else if w.loop.station.snapshot().Guard.ProvedRevision == d.Revision {
+		w.needed, w.readSince = true, time.Time{}
+		return
+	}
+	if w.readSince.IsZero() {
+		w.readSince = time.Now()
+	}
+	guard := w.loop.station.snapshot().Guard
+	if guard.Phase == Enforced && guard.ProvedRevision == d.Revision || time.Since(w.readSince) > surelyActs {
 		w.needed = false
 	}
 }
@@ -245,7 +295,11 @@ func (w *webhookLoop) publish(ctx context.Context, d Desired) error {
 	}
 	// One that was there is put back, whether the webhook answers or not: to delete it must not
 	// open what its absence would close.
-	_, wrote := w.records[objectKey{kindWebhook.Kind, hook.Configuration.Name}]
+	key := objectKey{kindWebhook.Kind, hook.Configuration.Name}
+	old, wrote := w.records[key]
+	if w.gone = (objectKey{}); wrote && old.drifted(live) {
+		w.gone = key
+	}
 	decides := live != nil || wrote
 	if decides {
 		objects = append(objects, hook.at(hook.Configuration, namespace, bundle))
@@ -432,7 +486,7 @@ func (w *webhookLoop) write(ctx context.Context, o client.Object) error {
 	}
 	old, known := w.records[key]
 	known = known && old.hash == hash
-	if known && !w.watch.suspect(key, old) {
+	if known && !w.watch.suspect(key, old) && key != w.gone {
 		return nil
 	}
 	var before *metav1.PartialObjectMetadata

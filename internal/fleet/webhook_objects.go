@@ -54,6 +54,8 @@ type Webhook struct {
 	// Configuration that makes it decide, and Probe that lets it be asked. Where the webhook
 	// is, the fleet fills in.
 	Configuration, Probe *admissionv1.ValidatingWebhookConfiguration
+	// Digest identifies what Configuration asks about: once the webhook has acted by it, Cluster.Webhook.Closed is that.
+	Digest string
 	// Acts is denied while the webhook acts, Answers while it answers. Their families are the
 	// names of the webhooks that deny them.
 	Acts    []Canary

@@ -79,8 +79,9 @@ type WebhookState struct {
 	Message string
 	// ProvedRevision is the last one whose canary it denied.
 	ProvedRevision string
-	// Closed: the API server is configured to refuse what it cannot ask the webhook about.
-	Closed bool
+	// Closed is the digest of the configuration by which the API server refuses what it cannot ask the webhook
+	// about, once the webhook has acted by it; "" if there is none.
+	Closed string
 	// Since is when Phase was entered.
 	Since time.Time
 }

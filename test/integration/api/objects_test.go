@@ -39,7 +39,7 @@ status:
 		"ManagementCluster": {
 			clusterWith(`{kubeconfigSecretRef: {namespace: skott-system, name: mc, key: value}}`,
 				`{mode: URL, url: "https://127.0.0.1:9443", urls: {a: "https://127.0.0.1:9444"}, caBundle: PEM}`),
-			clusterWith(`{argoCDClusterSecretRef: {namespace: argocd, name: mc}}`, `{mode: Deploy, exemptNamespaces: [cni]}`),
+			clusterWith(`{argoCDClusterSecretRef: {namespace: argocd, name: mc}}`, `{mode: Deploy, exemptNamespaces: [cni], textReader: Webhook}`),
 			clusterWith(`{inCluster: {}}`, `{mode: "Off"}`),
 		},
 		"DataLocation": {`
@@ -88,7 +88,7 @@ const (
 	selector = `{classes: [Production], environments: [staging], selector: {matchLabels: {a: b}}}`
 
 	guardSpec = `{cluster: {name: cust-acme/acme, managementCluster: mc, role: Workload, environment: staging,
-  stage: staging, class: NonProduction, datacenter: sto2}, action: Deny, revision: abc,
+  stage: staging, class: NonProduction, datacenter: sto2, textNamespaces: [kube-system]}, action: Deny, revision: abc,
   environments: {production: Production}, namespaces: {a: staging},
   crossings: {production: {staging: customer-data}}, addresses: {a: production}, parents: {a: production},
   depths: [2], suffixLabels: [2], prefixLengths: [16], hosts: {a: ""}, aliases: {x: a}, customerNamespaces: [cust-acme],

@@ -4,13 +4,17 @@ package webhook_test
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	admissionreviewv1 "k8s.io/api/admission/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -174,6 +178,17 @@ var _ = Describe("An operator with an image of the guard webhook", Ordered, func
 		Expect(guard.Start(ctx)).To(Succeed())
 		Eventually(said).WithContext(ctx).WithTimeout(time.Minute).Should(HavePrefix("True/"))
 
+		By("not when another one answers in its place, and not each time anew")
+		Expect(guard.Stop()).To(Succeed())
+		stop := admitAll(ctx, there, port)
+		Eventually(left).WithTimeout(time.Minute).Should(BeEmpty())
+		Consistently(func() error { return create(config("default", foreignHost)) }).WithTimeout(12 * time.Second).Should(MatchError(ContainSubstring(byPolicy)))
+		Expect(left()).To(BeEmpty())
+		stop()
+		Expect(guard.Start(ctx)).To(Succeed())
+		Eventually(said).WithContext(ctx).WithTimeout(time.Minute).Should(HavePrefix("True/"))
+		Eventually(left).WithTimeout(time.Minute).ShouldNot(BeEmpty(), "it is trusted again after half a minute")
+
 		By("nothing passes while it is told otherwise, told again, and turned off")
 		crossing := &load{stop: make(chan struct{}), errs: map[string]int{}}
 		for range 3 {
@@ -194,3 +209,23 @@ var _ = Describe("An operator with an image of the guard webhook", Ordered, func
 		Expect(left()).To(BeEmpty())
 	}, SpecTimeout(6*time.Minute))
 })
+
+// admitAll serves in place of the webhook, with its certificate, and lets everything pass until it is stopped.
+func admitAll(ctx context.Context, cluster client.Client, port int) (stop func()) {
+	GinkgoHelper()
+	s := &corev1.Secret{}
+	Expect(cluster.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "skott-guard-tls"}, s)).To(Succeed())
+	certificate, err := tls.X509KeyPair(s.Data[corev1.TLSCertKey], s.Data[corev1.TLSPrivateKeyKey])
+	Expect(err).NotTo(HaveOccurred())
+	listener, err := tls.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port), &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+	Expect(err).NotTo(HaveOccurred())
+	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		review := &admissionreviewv1.AdmissionReview{}
+		if json.NewDecoder(r.Body).Decode(review) == nil && review.Request != nil {
+			review.Response = &admissionreviewv1.AdmissionResponse{UID: review.Request.UID, Allowed: true}
+			_ = json.NewEncoder(w).Encode(review)
+		}
+	})}
+	go func() { _ = server.Serve(listener) }()
+	return func() { _ = server.Close() }
+}
