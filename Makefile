@@ -10,7 +10,8 @@ GO_BUILD := CGO_ENABLED=0 go build
 RELEASE_BUILD := CGO_ENABLED=0 GOFLAGS=-mod=readonly go build -trimpath -buildvcs=false -ldflags '-s -w -buildid='
 
 # The integration suites share two or so cores with the control planes they start, so packages run one at a time.
-INTEGRATION_FLAGS ?= -p 1 -timeout 30m
+# -count=1: go does not see that the suites run the operator, and would take their last result for it.
+INTEGRATION_FLAGS ?= -p 1 -timeout 30m -count=1
 FUZZ ?= ^Fuzz
 FUZZ_TIME ?= 5s
 BENCH ?= .
